@@ -1,0 +1,46 @@
+//! Blocking work for a task that waits for it.
+
+use std::{convert::Infallible, future::pending};
+
+use crate::{error::GroupError, group::group};
+
+/// Runs a blocking closure on a thread of its own and waits for it.
+///
+/// A cancelled awaiter waits for a closure that has begun, and nothing outlives the boundary; for
+/// closures that should stop early use
+/// [`spawn_blocking`](crate::TaskGroup::spawn_blocking), whose token tells them.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::io::Error>> {
+/// headcount::run(async |_| {
+///     let bytes = headcount::unblock(|| std::fs::read("/dev/null")).await?;
+///     assert!(bytes.is_empty());
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// With the panic of the closure; and if polled outside of the boundary where it was first polled.
+///
+/// # Cancel safety
+///
+/// Dropped by a foreign `select!`, the boundary around waits for the closure, whose value is lost.
+pub async fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let value: Result<T, GroupError<Infallible>> = group(async move |g| {
+        match g.spawn_blocking(move |_| Ok::<T, Infallible>(f())).await {
+            Ok(value) => Ok(value),
+            // It panicked, or the group was cancelled: then this body is dropped here.
+            Err(_) => pending().await,
+        }
+    })
+    .await;
+    match value {
+        Ok(value) => value,
+        Err(_) => panic!(
+            "an `unblock` was polled outside of the boundary in which it was first polled: await \
+             it where it was started, or start it anew"
+        ),
+    }
+}

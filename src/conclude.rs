@@ -1,0 +1,125 @@
+//! How a group ends: what its body's result, its failures and panics add up to.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    cancel::CancelKind,
+    error::{Failure, GroupError},
+    kernel::{book::Book, drive::Outcome, roster::Info},
+    panics::Suppressed,
+};
+
+pin_project! {
+    /// The future of an opener: its drive, and then the conclusion.
+    pub(crate) struct Opening<D, E>
+    where
+        E: fmt::Debug,
+        E: Send,
+    {
+        // Dropped first: what is dropped there may still record failures.
+        #[pin]
+        drive: D,
+        heir: Heir<E>,
+    }
+}
+
+impl<D, E: fmt::Debug + Send> Opening<D, E> {
+    pub(crate) fn new(book: Arc<Book<E>>, drive: D) -> Self {
+        Opening {
+            drive,
+            heir: Heir(book),
+        }
+    }
+}
+
+impl<R, D, E> Future for Opening<D, E>
+where
+    D: Future<Output = Outcome<Option<R>>>,
+    E: fmt::Debug + Send,
+{
+    type Output = Result<R, GroupError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.drive
+            .poll(cx)
+            .map(|outcome| conclude(&this.heir.0, outcome))
+    }
+}
+
+/// Hands the failures on if the opener is dropped before it can return them. (If it is forgotten,
+/// those of a group are found through its node; those of a scope may borrow, so only its own
+/// future may touch them.)
+struct Heir<E: fmt::Debug + Send>(Arc<Book<E>>);
+
+impl<E: fmt::Debug + Send> Drop for Heir<E> {
+    fn drop(&mut self) {
+        for failure in self.0.salvage_failures() {
+            self.0.node().record_cleanup(failure);
+        }
+    }
+}
+
+/// Calls and runs a body; its error is recorded like that of a child, before its future is
+/// dropped.
+pub(crate) async fn body<R, E, H, F, Fut>(book: Arc<Book<E>>, handle: H, body: F) -> Option<R>
+where
+    F: FnOnce(H) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+{
+    match body(handle).await {
+        Ok(value) => Some(value),
+        Err(error) => {
+            fail(&book, error);
+            None
+        }
+    }
+}
+
+fn fail<E>(book: &Book<E>, error: E) {
+    let node = book.node();
+    let who = Info {
+        name: node.name.clone(),
+        location: node.location,
+    };
+    book.fail(Failure::new(who, error), CancelKind::BodyFailed);
+}
+
+/// The result of a group below which nobody lives any more: the first panic beats errors, errors
+/// beat the value, and the value beats a cancellation.
+pub(crate) fn conclude<R, E>(
+    book: &Book<E>,
+    outcome: Outcome<Option<R>>,
+) -> Result<R, GroupError<E>>
+where
+    E: fmt::Debug + Send,
+{
+    let node = book.node();
+    let (panics, cleanup) = node.take_held();
+    let failures = book.take_failures();
+    let mut panics = panics.into_iter();
+    if let Some(first) = panics.next() {
+        panics.for_each(|panic| node.suppress(panic.into()));
+        for failure in failures {
+            let text = format!("{:?}", failure.error());
+            let name = failure.name().map(Into::into);
+            node.suppress(Suppressed::error(name, failure.location(), text));
+        }
+        cleanup
+            .into_iter()
+            .for_each(|failure| node.suppress(failure.into()));
+        first.resume();
+    }
+    match outcome {
+        Outcome::Value(Some(value)) if failures.is_empty() && cleanup.is_empty() => Ok(value),
+        _ => Err(GroupError::new(failures, cleanup, node.reason())),
+    }
+}

@@ -1,0 +1,254 @@
+//! Adoption: what a dropped or forgotten boundary leaves unfinished becomes its parent's.
+//!
+//! A boundary whose opener is gone is an *orphan*. It stays in its parent's list, cancelled, until
+//! nothing lives below it; whoever takes the last thing away settles it: what it still holds
+//! (panics, errors) moves to the nearest live ancestor, and it leaves the list. Its parent does not
+//! return before its list is empty. The numbered invariants are in `kernel/README.md`.
+
+use std::{
+    sync::{Arc, Weak},
+    task::Waker,
+};
+
+use super::node::{ENDED, Kind, Node, ORPHAN, POLLED};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    error::CleanupFailure,
+    panics::{self, Panic, Suppressed, SuppressedHook},
+};
+
+/// The typed failures of a group, for when no opener is left to return them.
+pub(crate) trait Salvage: Send + Sync {
+    fn salvage(&self) -> Vec<CleanupFailure>;
+}
+
+/// What a boundary holds for its opener, or leaves to its heir.
+#[derive(Default)]
+pub(super) struct Inheritance {
+    panics: Vec<Panic>,
+    cleanup: Vec<CleanupFailure>,
+    salvage: Option<Weak<dyn Salvage>>,
+    on_suppressed: Option<SuppressedHook>,
+}
+
+impl Inheritance {
+    pub(super) fn new(
+        salvage: Option<Weak<dyn Salvage>>,
+        on_suppressed: Option<SuppressedHook>,
+    ) -> Self {
+        Inheritance {
+            salvage,
+            on_suppressed,
+            ..Inheritance::default()
+        }
+    }
+}
+
+impl Node {
+    /// Records a panic below this boundary and cancels the rest. If the boundary has ended, the
+    /// panic climbs to the nearest live ancestor, or else into the log.
+    pub(crate) fn record_panic(self: &Arc<Self>, panic: Panic, reason: CancelReason) {
+        let mut node = self;
+        let mut panic = Some(panic);
+        loop {
+            {
+                let mut inside = node.inside.lock();
+                if !node.has(ENDED) {
+                    inside.inherited.panics.extend(panic.take());
+                    node.mark_failed();
+                }
+            }
+            match (panic.is_none(), node.parent()) {
+                (true, _) => break,
+                (false, Some(parent)) => node = parent,
+                (false, None) => {
+                    panic
+                        .into_iter()
+                        .for_each(|panic| self.suppress(panic.into()));
+                    return;
+                }
+            }
+        }
+        node.request(reason);
+    }
+
+    /// Records an error that cannot return where it arose: it climbs to the nearest live boundary
+    /// that returns a `GroupError`, or else into the log.
+    pub(crate) fn record_cleanup(self: &Arc<Self>, failure: CleanupFailure) {
+        let mut node = self;
+        let mut failure = Some(failure);
+        loop {
+            if node.kind.returns_errors() {
+                let mut inside = node.inside.lock();
+                if !node.has(ENDED | ORPHAN) {
+                    inside.inherited.cleanup.extend(failure.take());
+                    node.mark_failed();
+                }
+            }
+            match (failure.take(), node.parent()) {
+                (None, _) => return,
+                (Some(left), Some(parent)) => (failure, node) = (Some(left), parent),
+                (Some(left), None) => return self.suppress(left.into()),
+            }
+        }
+    }
+
+    /// Hands what cannot be carried to the nearest hook, or writes it into the log.
+    pub(crate) fn suppress(&self, suppressed: Suppressed) {
+        let mut node = Some(self);
+        while let Some(here) = node {
+            let hook = here.inside.lock().inherited.on_suppressed.clone();
+            if let Some(hook) = hook {
+                return panics::guard("an on_suppressed hook", || hook(&suppressed));
+            }
+            node = here.parent().map(|parent| &**parent);
+        }
+        log::error!("headcount: {suppressed}");
+    }
+
+    /// The panics and cleanup failures that wait for the opener.
+    pub(crate) fn take_held(&self) -> (Vec<Panic>, Vec<CleanupFailure>) {
+        let mut inside = self.inside.lock();
+        let held = &mut inside.inherited;
+        (
+            std::mem::take(&mut held.panics),
+            std::mem::take(&mut held.cleanup),
+        )
+    }
+
+    /// Ends the boundary if nothing lives below it. The opener calls this at its close.
+    pub(crate) fn try_close(&self) -> bool {
+        let mut inside = self.inside.lock();
+        if !inside.subs.is_empty() {
+            return false;
+        }
+        if self.count.living() > 0 {
+            return false;
+        }
+        let spawners = inside.ledger.close();
+        self.raise(ENDED);
+        drop(inside);
+        spawners.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Takes a closed boundary out of its parent's list.
+    pub(crate) fn depart(&self) {
+        if let Some(parent) = self.unlink() {
+            parent.something_left();
+        }
+    }
+
+    /// Something below has ended: tells who waits for that. A closing opener raised its flag
+    /// before it looked, so either it saw what is below without this one, or it is woken.
+    pub(crate) fn something_left(self: &Arc<Self>) {
+        if self.is_orphan() {
+            settle(self.clone());
+        } else if self.is_closing() {
+            self.wake_opener();
+        }
+    }
+
+    /// Before a poll of what it has inside: true if the boundary is cancelled and only waits for
+    /// boundaries inside to drain, so that this poll shows which of them are still polled.
+    pub(crate) fn begin_draining(&self) -> bool {
+        let draining = self.is_cancelled() && self.has_inner();
+        if draining {
+            inline_subs(self, false)
+                .iter()
+                .for_each(|sub| sub.clear(POLLED));
+        }
+        draining
+    }
+
+    /// After such a poll: a boundary inside that was not polled is forgotten, or its future is
+    /// kept aside. It cannot drain by itself, so this one answers for it, and waits until it has
+    /// drained before it drops what is inside (rule 21).
+    pub(crate) fn orphan_unpolled(&self) {
+        let subs = inline_subs(self, false).into_iter();
+        for sub in subs.filter(|sub| !sub.has(POLLED)) {
+            orphan_all(sub);
+        }
+    }
+
+    /// At its close, a boundary treats what is still linked inside it as dropped: the future that
+    /// would poll it is forgotten, or kept where it does not belong.
+    pub(crate) fn orphan_leftovers(&self) {
+        inline_subs(self, false).into_iter().for_each(orphan);
+    }
+}
+
+/// The linked boundaries that are polled by the opener's own task. Inline children count as such
+/// once the scope that polls them is gone.
+fn inline_subs(node: &Node, gone: bool) -> Vec<Arc<Node>> {
+    let inside = node.inside.lock();
+    let subs = inside.subs.iter().map(|(_, sub)| sub);
+    let inline = |sub: &&Arc<Node>| sub.kind != Kind::Task || (gone && node.kind == Kind::Scope);
+    subs.filter(inline)
+        .filter(|sub| !sub.is_orphan())
+        .cloned()
+        .collect()
+}
+
+/// The opener of a boundary is gone, and so is what its parent polled there.
+pub(crate) fn orphan(node: Arc<Node>) {
+    node.leave_inner();
+    orphan_all(node);
+}
+
+/// Marks a boundary, and what it polled inside, as left without an opener.
+fn orphan_all(start: Arc<Node>) {
+    let mut work = vec![start];
+    while let Some(node) = work.pop() {
+        if node.raise(ORPHAN) & ORPHAN != 0 {
+            continue;
+        }
+        node.request_kind(CancelKind::Dropped);
+        node.wait_for_children();
+        work.extend(inline_subs(&node, true));
+        settle(node);
+    }
+}
+
+/// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
+pub(super) fn settle(mut node: Arc<Node>) {
+    loop {
+        let (spawners, estate) = {
+            let mut inside = node.inside.lock();
+            // The inline children of a scope are its own memory and end with it.
+            let living = node.kind != Kind::Scope && node.count.living() > 0;
+            if !node.has(ORPHAN)
+                || node.has(ENDED)
+                || node.is_being_polled()
+                || living
+                || !inside.subs.is_empty()
+            {
+                return;
+            }
+            let spawners = inside.ledger.close();
+            node.raise(ENDED);
+            (spawners, std::mem::take(&mut inside.inherited))
+        };
+        spawners.into_iter().for_each(Waker::wake);
+        let heir = node.unlink();
+        bequeath(&node, estate);
+        match heir {
+            Some(parent) if parent.is_orphan() => node = parent,
+            Some(parent) => return parent.something_left(),
+            None => return,
+        }
+    }
+}
+
+/// Moves what an ended orphan held to its ancestors; each item finds its own heir.
+fn bequeath(node: &Arc<Node>, estate: Inheritance) {
+    for panic in estate.panics {
+        let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
+        node.record_panic(panic, reason);
+    }
+    let typed = estate.salvage.and_then(|book| book.upgrade());
+    let typed = typed.map_or_else(Vec::new, |book| book.salvage());
+    for failure in estate.cleanup.into_iter().chain(typed) {
+        node.record_cleanup(failure);
+    }
+}

@@ -1,0 +1,190 @@
+//! A blocking closure as the future of a child.
+//!
+//! Invariants
+//! 1. The closure is in the slot until a thread begins it or the child takes it back; whoever takes
+//!    it out, under the lock, decides. One that was taken back is never run.
+//! 2. While the closure may run, the child's node holds its future: a cancelled child waits for it.
+//! 3. When the child goes on, the closure and all it captured are gone, and the slot holds nothing:
+//!    the thread that ran it has no more than an empty slot in its hands.
+
+use std::{
+    future::Future,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use super::{
+    atomic::Lock,
+    context::{self, Frame},
+    node::Node,
+};
+use crate::{
+    panics::Payload,
+    runtime::{Label, Runtime},
+};
+
+/// What a blocking closure polls to learn that it should stop.
+///
+/// Nothing can stop a thread from outside: a closure that ignores its token runs to its end, and its
+/// group waits for it.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+/// headcount::run(async |g| {
+///     g.spawn_blocking(|token| {
+///         while !token.is_cancelled() {
+///             std::thread::yield_now(); // a slice of work
+///         }
+///     });
+///     headcount::checkpoint().await;
+///     g.cancel();
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct BlockingToken {
+    node: Arc<Node>,
+    runtime: Runtime,
+}
+
+impl BlockingToken {
+    /// Has somebody asked this closure's task to stop?
+    pub fn is_cancelled(&self) -> bool {
+        self.runtime.blocking_checkpoint();
+        self.node.is_cancelled()
+    }
+}
+
+impl std::fmt::Debug for BlockingToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cancelled = self.node.is_cancelled();
+        f.debug_struct("BlockingToken")
+            .field("cancelled", &cancelled)
+            .finish()
+    }
+}
+
+type Closure<'env, T> = Box<dyn FnOnce(BlockingToken) -> T + Send + 'env>;
+
+struct Slot<'env, T> {
+    closure: Option<Closure<'env, T>>,
+    result: Option<Result<T, Payload>>,
+    waker: Option<Waker>,
+}
+
+type Job<'env, T> = Arc<Lock<Slot<'env, T>>>;
+
+/// Runs a closure on a thread for blocking work; the future of a spawned child.
+pub(crate) struct Blocking<'env, T> {
+    job: Job<'env, T>,
+    submitted: bool,
+    /// The node that holds this future while the closure may run.
+    held: Option<Arc<Node>>,
+}
+
+impl<'env, T: Send + 'env> Blocking<'env, T> {
+    pub(crate) fn new(closure: impl FnOnce(BlockingToken) -> T + Send + 'env) -> Self {
+        Blocking {
+            job: Arc::new(Lock::new(Slot {
+                closure: Some(Box::new(closure)),
+                result: None,
+                waker: None,
+            })),
+            submitted: false,
+            held: None,
+        }
+    }
+
+    /// Queues the closure for a thread.
+    fn submit(&mut self) {
+        if std::mem::replace(&mut self.submitted, true) {
+            return;
+        }
+        let node = context::node().expect("a blocking child is polled inside its own frame");
+        let runtime = context::runtime();
+        let token = BlockingToken {
+            node: node.clone(),
+            runtime: runtime.clone(),
+        };
+        node.hold();
+        let job = self.job.clone();
+        let work: Box<dyn FnOnce() + Send + 'env> = Box::new(move || work(&job, token));
+        // SAFETY: only the lifetime changes. The child does not end before the closure was taken
+        // back or has been run and dropped (invariant 2), and afterwards the work holds nothing
+        // that borrows (invariant 3); and the boundary of the child outlives it (`spawn`).
+        let work = unsafe {
+            std::mem::transmute::<Box<dyn FnOnce() + Send + 'env>, Box<dyn FnOnce() + Send>>(work)
+        };
+        let label = Label {
+            name: node.name.as_deref(),
+            location: node.location,
+        };
+        runtime.spawn_blocking(label, work);
+        self.held = Some(node);
+    }
+
+    fn release(&mut self) {
+        if let Some(node) = self.held.take() {
+            node.release();
+        }
+    }
+}
+
+/// What a thread does for a job.
+fn work<T>(job: &Lock<Slot<'_, T>>, token: BlockingToken) {
+    let Some(closure) = job.lock().closure.take() else {
+        return;
+    };
+    let node = token.node.clone();
+    let result = Frame::Blocking(&node).catch(|| closure(token));
+    let waker = {
+        let mut slot = job.lock();
+        slot.result = Some(result);
+        slot.waker.take()
+    };
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let waker = Some(cx.waker().clone());
+        let (result, closure, _old) = {
+            let mut slot = self.job.lock();
+            let old = std::mem::replace(&mut slot.waker, waker);
+            let closure = match context::is_cancelled() {
+                true => slot.closure.take(),
+                false => None,
+            };
+            (slot.result.take(), closure, old)
+        };
+        if result.is_some() || closure.is_some() {
+            self.release();
+        }
+        match &closure {
+            Some(_) => drop(closure),
+            None => self.submit(),
+        }
+        match result {
+            Some(Ok(value)) => Poll::Ready(value),
+            Some(Err(payload)) => resume_unwind(payload),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Blocking<'_, T> {
+    fn drop(&mut self) {
+        let closure = self.job.lock().closure.take();
+        drop(closure);
+        if let Some(node) = self.held.take() {
+            node.release();
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The wrapper future of a spawned child.
+//!
+//! Invariants
+//! 1. The child's future is polled and dropped inside its frame and under `catch`, by its own
+//!    executor; never in the call that spawned or cancelled it.
+//! 2. A child that is cancelled before its first poll is never polled.
+//! 3. On the way out: record the failure, request cancellation, drop the future, drain what is
+//!    below, publish or drop the output, give up the place, and count out last. After the count
+//!    nothing of type `F`, `T` or `E` is left in the wrapper (`run` relies on this).
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    adoption::orphan,
+    book::Book,
+    context::Frame,
+    node::{Kind, Node, Plan},
+    roster::{CellRef, End},
+};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    error::{Failure, IntoOutcome},
+    panics::{Panic, Payload},
+};
+
+/// A spawned child as its frame shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot<'a> {
+    cell: &'a CellRef,
+    group: &'a Arc<Node>,
+}
+
+impl Spot<'_> {
+    pub(crate) fn group(&self) -> &Arc<Node> {
+        self.group
+    }
+
+    pub(crate) fn name(&self) -> Option<String> {
+        self.cell.info().name.as_ref().map(|name| name.to_string())
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cell.is_cancelled()
+            || match self.cell.node() {
+                Some(node) => node.is_cancelled(),
+                None => self.group.is_cancelled(),
+            }
+    }
+
+    /// The node of this child if there is one, else that of its group.
+    pub(crate) fn nearest_node(&self) -> Arc<Node> {
+        self.cell.node().unwrap_or_else(|| self.group.clone())
+    }
+
+    /// The node of this child, made and linked now if this is the first that asks for it.
+    pub(crate) fn node(&self) -> Arc<Node> {
+        let (node, made) = self.cell.node_or(|| {
+            let info = self.cell.info();
+            let plan = Plan {
+                name: info.name.clone(),
+                ..Plan::default()
+            };
+            let node = Node::new(Kind::Task, info.location, plan);
+            node.settle_at(Some(self.group.clone()), self.group.runtime());
+            node
+        });
+        if made {
+            node.link();
+            // A request through the handle that came before the node was published.
+            if self.cell.is_cancelled() {
+                node.request_kind(CancelKind::Explicit);
+            }
+        }
+        node
+    }
+
+    /// Must the child's future be dropped now?
+    fn may_drop(&self) -> bool {
+        (self.cell.is_cancelled() || self.group.is_cancelled())
+            && self.cell.node().is_none_or(|node| node.may_drop_inner())
+    }
+
+    fn record_panic(&self, payload: Payload) {
+        let info = self.cell.info();
+        let panic = Panic {
+            payload,
+            name: info.name.clone(),
+            location: info.location,
+        };
+        let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
+        self.group.record_panic(panic, reason);
+    }
+
+    /// Runs code of the user in this child's frame; true if it did not panic.
+    fn guard(&self, f: impl FnOnce()) -> bool {
+        match Frame::Child(*self).catch(f) {
+            Ok(()) => true,
+            Err(payload) => {
+                self.record_panic(payload);
+                false
+            }
+        }
+    }
+}
+
+enum Phase<T> {
+    /// Not polled yet.
+    Fresh,
+    Running,
+    /// The future is gone; what is below it drains.
+    Draining(End, Option<T>),
+    Done,
+}
+
+pin_project! {
+    /// What the runtime runs for a spawned child.
+    pub(crate) struct Child<F, T, E> {
+        cell: CellRef,
+        book: Arc<Book<E>>,
+        queued: bool,
+        phase: Phase<T>,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F, T, E> PinnedDrop for Child<F, T, E> {
+        fn drop(this: Pin<&mut Self>) {
+            this.abandon();
+        }
+    }
+}
+
+impl<F, T, E> Child<F, T, E> {
+    /// `queued`: the child has to wait for its place under the limit.
+    pub(crate) fn new(cell: CellRef, book: Arc<Book<E>>, queued: bool, future: F) -> Self {
+        Child {
+            cell,
+            book,
+            queued,
+            phase: Phase::Fresh,
+            future: Some(future),
+        }
+    }
+
+    /// The executor, or the scope that polls this child, drops it before its end.
+    fn abandon(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let phase = std::mem::replace(this.phase, Phase::Done);
+        if matches!(phase, Phase::Done) {
+            return;
+        }
+        let spot = Spot {
+            cell: this.cell,
+            group: this.book.node(),
+        };
+        if let Some(node) = spot.cell.node() {
+            node.request_kind(CancelKind::Dropped);
+        }
+        spot.guard(|| this.future.set(None));
+        spot.guard(|| drop(phase));
+        if let Some(node) = spot.cell.node() {
+            orphan(node);
+        }
+        leave::<T>(spot, End::Cancelled, None);
+    }
+}
+
+impl<F, T, E> Future for Child<F, T, E>
+where
+    F: Future,
+    F::Output: IntoOutcome<E, Value = T>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let spot = Spot {
+            cell: this.cell,
+            group: this.book.node(),
+        };
+        loop {
+            let may_drop = match this.phase {
+                Phase::Fresh => spot.cell.is_cancelled() || spot.group.is_cancelled(),
+                Phase::Running => spot.may_drop(),
+                Phase::Draining(..) => {
+                    if let Some(node) = spot.cell.node() {
+                        ready!(super::drive::poll_drained(&node, cx));
+                        node.depart();
+                    }
+                    if let Phase::Draining(end, value) = std::mem::replace(this.phase, Phase::Done)
+                    {
+                        leave(spot, end, value);
+                    }
+                    return Poll::Ready(());
+                }
+                Phase::Done => return Poll::Ready(()),
+            };
+            if may_drop {
+                let intact = spot.guard(|| this.future.set(None));
+                let end = if intact {
+                    End::Cancelled
+                } else {
+                    End::Panicked
+                };
+                *this.phase = Phase::Draining(end, None);
+                continue;
+            }
+            if *this.queued {
+                if !spot.cell.is_admitted() {
+                    spot.cell.park_task(cx.waker());
+                    // Look again: the place or a request may have come before the waker was there.
+                    if spot.cell.is_admitted() || spot.may_drop() {
+                        continue;
+                    }
+                    return Poll::Pending;
+                }
+                *this.queued = false;
+            }
+            *this.phase = Phase::Running;
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                return Poll::Ready(());
+            };
+            let draining = spot.cell.node().filter(|node| node.begin_draining());
+            let polled =
+                Frame::Child(spot).catch(|| future.poll(cx).map(IntoOutcome::into_outcome));
+            let (end, value) = match polled {
+                Ok(Poll::Pending) => {
+                    spot.cell.park_task(cx.waker());
+                    if let Some(node) = spot.cell.node() {
+                        node.register(cx.waker());
+                    }
+                    if let Some(node) = draining {
+                        node.orphan_unpolled();
+                    }
+                    if spot.may_drop() {
+                        continue;
+                    }
+                    return Poll::Pending;
+                }
+                Ok(Poll::Ready(Ok(value))) => (End::Value, Some(value)),
+                Ok(Poll::Ready(Err(error))) => {
+                    let failure = Failure::new(spot.cell.info().clone(), error);
+                    this.book.fail(failure, CancelKind::SiblingFailed);
+                    (End::Failed, None)
+                }
+                Err(payload) => {
+                    spot.record_panic(payload);
+                    (End::Panicked, None)
+                }
+            };
+            let intact = spot.guard(|| this.future.set(None));
+            *this.phase = match (intact, value) {
+                (true, value) => Phase::Draining(end, value),
+                (false, value) => {
+                    spot.guard(|| drop(value));
+                    Phase::Draining(End::Panicked, None)
+                }
+            };
+        }
+    }
+}
+
+/// The way out of a child whose future is gone and below which nothing lives (invariant 3).
+fn leave<T>(spot: Spot<'_>, end: End, value: Option<T>) {
+    let mut output = std::ptr::null_mut();
+    if let Some(value) = value {
+        if spot.cell.is_unread() {
+            spot.guard(|| drop(value));
+        } else {
+            output = Box::into_raw(Box::new(value)).cast::<()>();
+        }
+    }
+    let (owed, joiner) = spot.cell.finish(end, output);
+    if !owed {
+        let output = spot.cell.take_output();
+        if !output.is_null() {
+            // SAFETY: `output` came from `Box::into_raw` of a `Box<T>` above and the handle left
+            // before it was published, so nobody else takes it (roster, invariant 2).
+            spot.guard(|| drop(unsafe { Box::from_raw(output.cast::<T>()) }));
+        }
+    }
+    spot.group.child_left(spot.cell);
+    if let Some(joiner) = joiner {
+        joiner.wake();
+    }
+}

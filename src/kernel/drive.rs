@@ -1,0 +1,300 @@
+//! The opener's side of a boundary: polls the body, then drains what is below.
+//!
+//! One future serves groups, scopes, `run` and cancel scopes alike; what differs is what they make
+//! of the [`Outcome`]. The life of a boundary and its invariants are in `kernel/README.md`.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    adoption::orphan,
+    context::{self, Frame},
+    node::{Kind, Node},
+};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    panics::{Panic, Payload},
+    runtime::Timer,
+};
+
+/// How the body of a boundary ended, once everything below has ended too.
+pub(crate) enum Outcome<T> {
+    /// It returned.
+    Value(T),
+    /// It was dropped, or panicked: what the boundary holds tells more.
+    Dropped,
+    /// It was polled where it does not belong, or after its parent had ended.
+    Misplaced,
+}
+
+enum Phase<T> {
+    /// Not polled yet, and not linked.
+    Built,
+    /// The body lives.
+    Running,
+    /// The body is gone; what is below ends. The value is what it returned.
+    Closing(Option<T>),
+    /// Cancelled from above and drained: an ancestor is about to drop the code around.
+    Parked,
+    Done,
+}
+
+pin_project! {
+    /// Polls `inner` as the body of the boundary `node`. Never unwinds: panics are recorded in the
+    /// node.
+    pub(crate) struct Drive<F>
+    where
+        F: Future,
+    {
+        node: Arc<Node>,
+        #[pin]
+        inner: Option<F>,
+        phase: Phase<F::Output>,
+        polled: bool,
+        misplaced: bool,
+        timer: Option<Timer>,
+    }
+
+    impl<F> PinnedDrop for Drive<F>
+    where
+        F: Future,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            this.abandon();
+        }
+    }
+}
+
+impl<F: Future> Drive<F> {
+    /// The node takes its place, and is linked, at the first poll.
+    pub(crate) fn new(node: Arc<Node>, inner: F) -> Self {
+        Drive {
+            node,
+            inner: Some(inner),
+            phase: Phase::Built,
+            polled: false,
+            misplaced: false,
+            timer: None,
+        }
+    }
+
+    /// The opener is dropped before its end: its parent takes over what is left.
+    fn abandon(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let phase = std::mem::replace(this.phase, Phase::Done);
+        if matches!(phase, Phase::Built | Phase::Parked | Phase::Done) {
+            return;
+        }
+        let node = &*this.node;
+        node.request_kind(CancelKind::Dropped);
+        guard(node, || this.inner.set(None));
+        guard(node, || drop(phase));
+        node.deactivate();
+        if node.parent().is_none() && node.count.living() > 0 {
+            log::warn!(
+                "headcount: the boundary opened at {} was dropped outside of any other boundary; \
+                 its {} cancelled children end detached",
+                node.location,
+                node.count.living(),
+            );
+        }
+        orphan(node.clone());
+    }
+}
+
+impl<F: Future> Future for Drive<F> {
+    type Output = Outcome<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let node = &*this.node;
+        if let Phase::Built = this.phase {
+            // Here and not when it is built: in `timeout(d, group(..))` the group is built first.
+            // (A cancel scope and `run` have taken their place before.)
+            node.settle_here();
+            if node.kind != Kind::Cancel {
+                node.link();
+            }
+            node.activate();
+            *this.phase = Phase::Running;
+        }
+        let in_place = match node.parent() {
+            Some(parent) => context::is_under(parent),
+            None => true,
+        };
+        let orphan = !node.poll_begins();
+        let _polling = Polling(node);
+        *this.misplaced |= !in_place;
+        if orphan || *this.misplaced {
+            node.request_kind(CancelKind::Dropped);
+        }
+        if let Phase::Running = this.phase {
+            node.register(cx.waker());
+            // An ancestor has forbidden further polls of an orphan.
+            if *this.polled && (orphan || node.may_drop_inner()) {
+                guard(node, || this.inner.set(None));
+                *this.phase = Phase::Closing(None);
+            } else {
+                *this.polled = true;
+                let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+                    return Poll::Pending;
+                };
+                let draining = node.begin_draining();
+                let polled = Frame::Node(node).catch(|| inner.poll(cx));
+                let value = match polled {
+                    Ok(Poll::Ready(value)) => Some(value),
+                    Ok(Poll::Pending) => {
+                        if draining {
+                            node.orphan_unpolled();
+                        }
+                        watch_deadline(node, this.timer, cx);
+                        if !node.may_drop_inner() {
+                            return Poll::Pending;
+                        }
+                        None
+                    }
+                    Err(payload) => {
+                        record_panic(node, payload);
+                        None
+                    }
+                };
+                guard(node, || this.inner.set(None));
+                *this.phase = Phase::Closing(value);
+            }
+            node.deactivate();
+            node.begin_closing();
+        }
+        let forbidden = orphan || *this.misplaced;
+        poll_closing(
+            node,
+            this.phase,
+            this.timer,
+            Closing {
+                forbidden,
+                in_place,
+            },
+            cx,
+        )
+    }
+}
+
+/// How a boundary stands when it is polled at its close.
+struct Closing {
+    /// It is an orphan, or was polled where it does not belong: its value is dropped.
+    forbidden: bool,
+    in_place: bool,
+}
+
+/// The poll of a boundary whose body is gone. Apart from `poll`, so that a deep nest of bodies
+/// needs less stack.
+fn poll_closing<T>(
+    node: &Arc<Node>,
+    phase: &mut Phase<T>,
+    timer: &mut Option<Timer>,
+    how: Closing,
+    cx: &mut Context<'_>,
+) -> Poll<Outcome<T>> {
+    if let Phase::Closing(value) = phase {
+        if how.forbidden {
+            guard(node, || *value = None);
+        }
+        loop {
+            watch_deadline(node, timer, cx);
+            ready!(poll_drained(node, cx));
+            // What was cancelled from above while somebody lived below has no value.
+            if !node.is_doomed() || value.is_none() {
+                break;
+            }
+            guard(node, || *value = None);
+        }
+        node.depart();
+        // A real error is returned even if an ancestor is cancelled; everything else stays
+        // pending until that ancestor drops the code around.
+        let absorbs = node.kind == Kind::Run || !node.is_cancelled_from_above();
+        if value.is_some() || node.has_failed() || absorbs || !how.in_place {
+            let value = value.take();
+            *phase = Phase::Done;
+            return Poll::Ready(match value {
+                Some(value) => Outcome::Value(value),
+                None if !how.in_place => Outcome::Misplaced,
+                None => Outcome::Dropped,
+            });
+        }
+        *phase = Phase::Parked;
+    }
+    match phase {
+        Phase::Parked if how.in_place => Poll::Pending,
+        Phase::Parked => {
+            *phase = Phase::Done;
+            Poll::Ready(Outcome::Misplaced)
+        }
+        _ => panic!("the future of a boundary was polled again after it had returned"),
+    }
+}
+
+/// Ends the poll of a boundary on every way out.
+struct Polling<'a>(&'a Arc<Node>);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.poll_ends();
+    }
+}
+
+/// Looks at the boundary's own deadline, and sees to it that the opener is woken when it comes.
+fn watch_deadline(node: &Arc<Node>, timer: &mut Option<Timer>, cx: &mut Context<'_>) {
+    let deadline = match node.is_requested() {
+        true => None,
+        false => node.deadline(),
+    };
+    let Some(deadline) = deadline else {
+        if let Some(timer) = timer {
+            timer.clear();
+        }
+        return;
+    };
+    let timer = timer.get_or_insert_with(|| node.runtime().timer());
+    timer.set(deadline);
+    if timer.poll(cx).is_ready() {
+        node.expire_around(node.runtime().now());
+        node.request_kind(CancelKind::Deadline);
+    }
+}
+
+/// Waits until nothing lives below the node, and closes it. The body is gone by now.
+pub(super) fn poll_drained(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
+    if node.has_ended() {
+        return Poll::Ready(());
+    }
+    node.begin_closing();
+    node.register(cx.waker());
+    node.wait_for_children();
+    node.orphan_leftovers();
+    match node.try_close() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    }
+}
+
+/// Runs code of the user inside the node's frame.
+fn guard(node: &Arc<Node>, f: impl FnOnce()) {
+    if let Err(payload) = Frame::Node(node).catch(f) {
+        record_panic(node, payload);
+    }
+}
+
+fn record_panic(node: &Arc<Node>, payload: Payload) {
+    let panic = Panic {
+        payload,
+        name: node.name.clone(),
+        location: node.location,
+    };
+    let reason = CancelReason::failure(CancelKind::BodyFailed, panic.describe());
+    node.record_panic(panic, reason);
+}

@@ -1,0 +1,134 @@
+//! Inline children: polled by the opener of their scope, so that they may borrow.
+//!
+//! Invariants
+//! 1. No lock is held while a child is polled or dropped.
+//! 2. A push while the opener is not looking wakes it: the opener declares under the lock, after a
+//!    last look at the empty inbox, that it stops looking.
+//! 3. Children are dropped before the body: what the body owns outlives them.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
+use pin_project_lite::pin_project;
+
+use super::{
+    atomic::Lock,
+    drive::{Drive, Outcome},
+    node::Node,
+};
+use crate::cancel::CancelKind;
+
+/// How often one poll of the opener goes round before it lets others run.
+const ROUNDS: usize = 32;
+
+type BoxedChild<'env> = Pin<Box<dyn Future<Output = ()> + Send + 'env>>;
+
+/// Where handles put new children until the opener collects them.
+#[derive(Default)]
+pub(crate) struct Inbox<'env>(Lock<Waiting<'env>>);
+
+#[derive(Default)]
+struct Waiting<'env> {
+    children: Vec<BoxedChild<'env>>,
+    /// The opener is not looking: who pushes wakes it.
+    parked: bool,
+}
+
+impl<'env> Inbox<'env> {
+    pub(super) fn push(&self, child: BoxedChild<'env>, scope: &Node) {
+        let parked = {
+            let mut waiting = self.0.lock();
+            waiting.children.push(child);
+            std::mem::take(&mut waiting.parked)
+        };
+        if parked {
+            scope.wake_opener();
+        }
+    }
+
+    fn take(&self) -> Vec<BoxedChild<'env>> {
+        std::mem::take(&mut self.0.lock().children)
+    }
+
+    /// Stops looking; false if there is something to collect.
+    fn park(&self) -> bool {
+        let mut waiting = self.0.lock();
+        waiting.parked = waiting.children.is_empty();
+        waiting.parked
+    }
+}
+
+pin_project! {
+    /// The body of a scope together with its children.
+    pub(crate) struct Inline<'env, F>
+    where
+        F: Future,
+    {
+        node: Arc<Node>,
+        inbox: Arc<Inbox<'env>>,
+        children: FuturesUnordered<BoxedChild<'env>>,
+        #[pin]
+        drive: Drive<F>,
+    }
+
+    impl<F> PinnedDrop for Inline<'_, F>
+    where
+        F: Future,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if !this.children.is_empty() {
+                this.node.request_kind(CancelKind::Dropped);
+            }
+            this.children.clear();
+            drop(this.inbox.take());
+        }
+    }
+}
+
+impl<'env, F: Future> Inline<'env, F> {
+    pub(crate) fn new(node: Arc<Node>, inbox: Arc<Inbox<'env>>, body: F) -> Self {
+        Inline {
+            drive: Drive::new(node.clone(), body),
+            node,
+            inbox,
+            children: FuturesUnordered::new(),
+        }
+    }
+}
+
+impl<F: Future> Future for Inline<'_, F> {
+    type Output = Outcome<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        for _ in 0..ROUNDS {
+            if let Poll::Ready(outcome) = this.drive.as_mut().poll(cx) {
+                // Left over only if an ancestor has forbidden further polls.
+                this.children.clear();
+                drop(this.inbox.take());
+                return Poll::Ready(outcome);
+            }
+            if this.node.is_orphan() {
+                return Poll::Pending;
+            }
+            let new = this.inbox.take();
+            let mut progress = !new.is_empty();
+            this.children.extend(new);
+            while let Poll::Ready(Some(())) = Pin::new(&mut *this.children).poll_next(cx) {
+                progress = true;
+            }
+            if !progress && this.inbox.park() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

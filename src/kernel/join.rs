@@ -1,0 +1,81 @@
+//! The handle's side of a child: reads its end and owns its output.
+
+use std::{
+    marker::PhantomData,
+    sync::Mutex,
+    task::{Context, Poll},
+};
+
+use super::{
+    context,
+    roster::{CellRef, End, Info},
+};
+
+/// The claim of a handle on the output of its child. Owns the output once the child has ended, so
+/// for the drop checker it owns a `T`; it refers to nothing else that may have borrowed.
+pub(crate) struct Claim<T> {
+    cell: CellRef,
+    _output: PhantomData<Mutex<T>>,
+}
+
+impl<T> Claim<T> {
+    /// The one claim on a cell whose child has outputs of type `T`.
+    pub(crate) fn new(cell: CellRef) -> Self {
+        Claim {
+            cell,
+            _output: PhantomData,
+        }
+    }
+
+    /// The claim on a child that was never let in.
+    pub(crate) fn refused(info: Info) -> Self {
+        Claim::new(CellRef::refused(info))
+    }
+
+    pub(crate) fn cell(&self) -> &CellRef {
+        &self.cell
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cell.cancel();
+    }
+
+    /// The output, or how the child ended without one.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, End>> {
+        let end = match self.cell.end() {
+            Some(end) => end,
+            None => match self.cell.park_joiner(cx.waker()) {
+                Some(end) => end,
+                None => return Poll::Pending,
+            },
+        };
+        match end {
+            End::Value => match self.take_output() {
+                Some(output) => Poll::Ready(Ok(output)),
+                None => panic!("a handle was polled again after it had returned the output"),
+            },
+            // The awaiter is cancelled too, often by this very failure: it is about to be dropped
+            // at this await, and must not take the end of the child for an error of its own.
+            _ if context::is_cancelled() => Poll::Pending,
+            end => Poll::Ready(Err(end)),
+        }
+    }
+
+    fn take_output(&mut self) -> Option<T> {
+        let output = self.cell.take_output();
+        if output.is_null() {
+            return None;
+        }
+        // SAFETY: the child stored a `Box<T>` turned raw and set `DONE`, which the caller has
+        // seen; from then on the output is the handle's (roster, invariant 2).
+        Some(*unsafe { Box::from_raw(output.cast::<T>()) })
+    }
+}
+
+impl<T> Drop for Claim<T> {
+    fn drop(&mut self) {
+        if self.cell.leave() {
+            drop(self.take_output());
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The ledger of a group: how many children live, who may be polled under a limit, and the
+//! race-free close.
+//!
+//! Invariants
+//! 1. The count goes up only under the lock of the node, and only while the ledger is open; the
+//!    close happens under the same lock and only at zero. So no child slips in after the close.
+//! 2. The count goes down without the lock, after the child's future, its unread output and what
+//!    it owed are gone. `WAITING` in the same word tells the child that brings it to zero that
+//!    somebody waits for that: a waiter that raised the flag before the last child left is told
+//!    by that child, and one that raised it later sees zero.
+//! 3. Under a limit, `running` counts the children that were admitted and have not ended. Places
+//!    are handed on in the order of arrival, to queued children and waiting spawners alike.
+
+use std::{collections::VecDeque, sync::Arc, task::Waker};
+
+use super::{
+    atomic::{AtomicU64, Lock, Ordering},
+    roster::{CellRef, Roster},
+};
+
+/// Somebody waits for the children to end. Never cleared.
+const WAITING: u64 = 1 << 63;
+/// One daemon, in the upper half; the lower half counts all children, daemons included.
+const DAEMON: u64 = 1 << 32;
+
+/// The number of living children. On a cache line of its own: the children's threads write it while
+/// the spawner's works with what stands beside it.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct Count(AtomicU64);
+
+/// The halves of a count.
+#[derive(Clone, Copy)]
+struct Split {
+    all: u32,
+    daemons: u32,
+}
+
+fn split(word: u64) -> Split {
+    let word = word & !WAITING;
+    Split {
+        all: word as u32,
+        daemons: (word >> 32) as u32,
+    }
+}
+
+fn one(daemon: bool) -> u64 {
+    if daemon { 1 + DAEMON } else { 1 }
+}
+
+impl Count {
+    /// Only under the lock of the node (invariant 1).
+    fn enter(&self, daemon: bool) -> usize {
+        let before = split(self.0.fetch_add(one(daemon), Ordering::Relaxed));
+        assert!(before.all < u32::MAX >> 1, "too many children in one group");
+        before.all as usize + 1
+    }
+
+    /// Takes a child out; true if somebody waits and none but daemons are left.
+    ///
+    /// Release: what the child did comes before the end of its boundary. Acquire: the last child
+    /// carries what the others did.
+    #[must_use]
+    pub(crate) fn leave(&self, daemon: bool) -> bool {
+        let left = self.0.fetch_sub(one(daemon), Ordering::AcqRel) - one(daemon);
+        left & WAITING != 0 && split(left).all == split(left).daemons
+    }
+
+    pub(crate) fn living(&self) -> usize {
+        split(self.0.load(Ordering::Acquire)).all as usize
+    }
+
+    /// From now on the last child tells. True if daemons are left, and nobody else.
+    pub(crate) fn wait(&self) -> bool {
+        let now = split(self.0.fetch_or(WAITING, Ordering::AcqRel));
+        now.all > 0 && now.all == now.daemons
+    }
+}
+
+/// The part of the ledger that stands under the lock of the node.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) roster: Roster,
+    closed: bool,
+    limit: Option<Box<Limit>>,
+    spawned: u64,
+    peak: usize,
+}
+
+struct Limit {
+    max: usize,
+    running: usize,
+    queue: VecDeque<Claim>,
+}
+
+/// Who stands in line for a place.
+enum Claim {
+    /// A spawned child that may not be polled yet.
+    Child(CellRef),
+    /// A spawner that has not handed over its future.
+    Spawner(Arc<Ticket>),
+}
+
+/// The place in line of a spawner.
+#[derive(Default)]
+pub(crate) struct Ticket(Lock<TicketState>);
+
+#[derive(Default)]
+enum TicketState {
+    #[default]
+    New,
+    Waiting(Waker),
+    /// The place is the spawner's.
+    Granted,
+    /// The spawner left, or used its place.
+    Settled,
+}
+
+impl Ticket {
+    /// True once the place is granted; else `waker` is told when it is.
+    pub(crate) fn is_granted_or_park(&self, waker: &Waker) -> bool {
+        let mut state = self.0.lock();
+        if matches!(*state, TicketState::Granted) {
+            return true;
+        }
+        let old = std::mem::replace(&mut *state, TicketState::Waiting(waker.clone()));
+        drop(state);
+        drop(old);
+        false
+    }
+
+    /// Uses the place or leaves the line; true if a place had been granted.
+    pub(crate) fn settle(&self) -> bool {
+        let before = std::mem::replace(&mut *self.0.lock(), TicketState::Settled);
+        matches!(before, TicketState::Granted)
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(*self.0.lock(), TicketState::Settled)
+    }
+
+    /// Hands over a place; `None` if the spawner has left. The waker is called outside locks.
+    fn grant(&self) -> Option<Option<Waker>> {
+        let mut state = self.0.lock();
+        match std::mem::replace(&mut *state, TicketState::Granted) {
+            TicketState::Settled => {
+                *state = TicketState::Settled;
+                None
+            }
+            TicketState::Waiting(waker) => Some(Some(waker)),
+            TicketState::New | TicketState::Granted => Some(None),
+        }
+    }
+}
+
+/// Who was handed a place; to be told outside the lock.
+#[must_use]
+pub(crate) enum Granted {
+    Nobody,
+    Child(CellRef),
+    Spawner(Option<Waker>),
+}
+
+impl Granted {
+    pub(crate) fn tell(self) {
+        match self {
+            Granted::Child(cell) => cell.wake_task(),
+            Granted::Spawner(Some(waker)) => waker.wake(),
+            Granted::Nobody | Granted::Spawner(None) => {}
+        }
+    }
+}
+
+/// How a spawn asks for a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Queue if there is no place.
+    Queue,
+    /// Refuse if there is no place.
+    Try,
+    /// A place was granted before.
+    Granted,
+    /// As a daemon; queue if there is no place.
+    Daemon,
+}
+
+/// Why a spawn was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}
+
+impl Ledger {
+    pub(crate) fn with_limit(max: Option<usize>) -> Self {
+        Ledger {
+            limit: max.map(|max| {
+                Box::new(Limit {
+                    max,
+                    running: 0,
+                    queue: VecDeque::new(),
+                })
+            }),
+            ..Ledger::default()
+        }
+    }
+
+    /// Asks whether a child may enter; `Ok(true)` if it may be polled at once.
+    pub(crate) fn ask(&mut self, ask: Ask) -> Result<bool, Refused> {
+        match &mut self.limit {
+            _ if self.closed => Err(Refused::Closed),
+            None => Ok(true),
+            Some(_) if ask == Ask::Granted => Ok(true),
+            Some(limit) if limit.has_place() => {
+                limit.running += 1;
+                Ok(true)
+            }
+            Some(_) if ask == Ask::Try => Err(Refused::Full),
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Counts a child in; one that was not admitted stands in line.
+    pub(crate) fn enter(&mut self, count: &Count, cell: &CellRef, ask: Ask, admitted: bool) {
+        let daemon = ask == Ask::Daemon;
+        if daemon {
+            cell.mark_daemon();
+        }
+        self.peak = self.peak.max(count.enter(daemon));
+        self.spawned += 1;
+        if let Some(limit) = &mut self.limit {
+            if admitted {
+                cell.admit();
+            } else {
+                limit.queue.push_back(Claim::Child(cell.clone()));
+            }
+        }
+    }
+
+    /// A place in line for a spawner, granted at once if there is no limit or a place is free.
+    pub(crate) fn line_up(&mut self) -> Result<Arc<Ticket>, Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let ticket = Arc::new(Ticket::default());
+        match &mut self.limit {
+            Some(limit) if !limit.has_place() => {
+                limit.queue.push_back(Claim::Spawner(ticket.clone()));
+            }
+            Some(limit) => {
+                limit.running += 1;
+                let _ = ticket.grant();
+            }
+            None => {
+                let _ = ticket.grant();
+            }
+        }
+        Ok(ticket)
+    }
+
+    /// A child has ended: its place, if it had one, goes to the next in line. A child that ended
+    /// in the queue stays there as a dead claim, which is skipped, and dropped at either end.
+    pub(crate) fn vacate(&mut self, cell: &CellRef) -> Granted {
+        match &mut self.limit {
+            None => Granted::Nobody,
+            Some(limit) if !cell.is_admitted() => {
+                limit.trim();
+                Granted::Nobody
+            }
+            Some(_) => self.hand_on(),
+        }
+    }
+
+    /// Hands a place that was in use to the next in line.
+    pub(crate) fn hand_on(&mut self) -> Granted {
+        let Some(limit) = &mut self.limit else {
+            return Granted::Nobody;
+        };
+        if self.closed {
+            return Granted::Nobody;
+        }
+        while let Some(claim) = limit.queue.pop_front() {
+            match claim {
+                Claim::Child(cell) if cell.end().is_none() => {
+                    cell.admit();
+                    return Granted::Child(cell);
+                }
+                Claim::Child(_) => {}
+                Claim::Spawner(ticket) => {
+                    if let Some(waker) = ticket.grant() {
+                        return Granted::Spawner(waker);
+                    }
+                }
+            }
+        }
+        limit.running -= 1;
+        Granted::Nobody
+    }
+
+    /// Closes for good; returns the wakers of the spawners in line, so that they give up.
+    pub(crate) fn close(&mut self) -> Vec<Waker> {
+        self.closed = true;
+        let queue = self.limit.as_mut().map(|limit| limit.queue.drain(..));
+        let wakers = queue.into_iter().flatten().filter_map(|claim| match claim {
+            Claim::Spawner(ticket) => ticket.grant().flatten(),
+            Claim::Child(_) => None,
+        });
+        wakers.collect()
+    }
+
+    /// Children ever spawned, and the most that lived at once.
+    pub(crate) fn totals(&self) -> (u64, usize) {
+        (self.spawned, self.peak)
+    }
+}
+
+impl Limit {
+    fn has_place(&self) -> bool {
+        self.running < self.max && self.queue.is_empty()
+    }
+
+    /// Drops dead claims at both ends, so that spawning and cancelling in turn piles nothing up.
+    fn trim(&mut self) {
+        while self.queue.front().is_some_and(Claim::is_dead) {
+            self.queue.pop_front();
+        }
+        while self.queue.back().is_some_and(Claim::is_dead) {
+            self.queue.pop_back();
+        }
+    }
+}
+
+impl Claim {
+    fn is_dead(&self) -> bool {
+        match self {
+            Claim::Child(cell) => cell.end().is_some(),
+            Claim::Spawner(ticket) => ticket.is_settled(),
+        }
+    }
+}

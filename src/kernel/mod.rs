@@ -1,0 +1,19 @@
+//! The engine: the only atomics, wakers and unsafe code of the crate. `README.md` beside this file
+//! has the invariants, the lock order and the state diagrams.
+
+mod admission;
+pub(crate) mod adoption;
+mod atomic;
+pub(crate) mod blocking;
+pub(crate) mod book;
+pub(crate) mod child;
+pub(crate) mod context;
+pub(crate) mod drive;
+pub(crate) mod erase;
+pub(crate) mod inline;
+pub(crate) mod join;
+pub(crate) mod ledger;
+pub(crate) mod node;
+mod requests;
+pub(crate) mod roster;
+pub(crate) mod spawn;

@@ -1,0 +1,384 @@
+//! The tree of boundaries: links, and cancellation that reaches everything below at once.
+//!
+//! Lock order: none is nested, except that the lock of a child's slot or a ticket may be taken
+//! under the lock of a node. Wakers are called, and values of the user dropped, outside locks.
+//!
+//! The numbered invariants of this file are in `kernel/README.md` under "The tree".
+
+use std::{
+    panic::Location,
+    sync::{Arc, OnceLock, Weak},
+    task::Waker,
+    time::Duration,
+};
+
+use slab::Slab;
+
+use super::{
+    adoption::Inheritance,
+    atomic::{AtomicU32, AtomicUsize, Lock, Ordering},
+    context,
+    ledger::{Count, Ledger},
+};
+use crate::{cancel::CancelReason, runtime::Runtime, time::Instant};
+
+/// Cancelled by its own request or deadline. Never cleared.
+pub(super) const OWN: u32 = 1;
+/// A request above is visible here. Follows the parent; see `refresh`.
+pub(super) const ABOVE: u32 = 1 << 1;
+/// Requests from above stop here.
+pub(super) const SHIELD: u32 = 1 << 2;
+/// The parent lists this node. Set under the parent's lock, never cleared.
+pub(super) const LINKED: u32 = 1 << 3;
+/// Counted in the parent's `inner`. Cleared once, by whoever takes it out.
+pub(super) const INNER: u32 = 1 << 4;
+/// The opener was dropped or forgotten: the parent answers for what is below. Never cleared.
+pub(super) const ORPHAN: u32 = 1 << 5;
+/// The opener is being polled.
+pub(super) const POLLING: u32 = 1 << 6;
+/// Polled since the parent last looked; see `orphan_unpolled`.
+pub(super) const POLLED: u32 = 1 << 13;
+/// Nothing is left below; nothing can be added. Set under the lock, never cleared.
+pub(super) const ENDED: u32 = 1 << 7;
+/// The body has ended, so a request from above while somebody lives below takes the value.
+pub(super) const CLOSING: u32 = 1 << 8;
+/// Such a request came. Never cleared.
+pub(super) const DOOMED: u32 = 1 << 9;
+/// Its body lives, so its shield protects the chain around it. Changed under the lock.
+pub(super) const ACTIVE: u32 = 1 << 11;
+/// The opener has reported that its own request cut the body short.
+pub(super) const CAUGHT: u32 = 1 << 12;
+/// A real error is held: it must be returned even if cancelled from above. Never cleared.
+pub(super) const FAILED: u32 = 1 << 10;
+
+/// What a node stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Run,
+    Group,
+    Scope,
+    /// The inside of a `CancelScope`.
+    Cancel,
+    /// The wrapper of a spawned child.
+    Task,
+}
+
+impl Kind {
+    /// Does the opener return a `GroupError`?
+    pub(super) fn returns_errors(self) -> bool {
+        matches!(self, Kind::Run | Kind::Group | Kind::Scope)
+    }
+}
+
+/// Where a node stands; fixed at its first poll.
+struct Place {
+    parent: Option<Arc<Node>>,
+    runtime: Runtime,
+}
+
+/// One boundary.
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+    /// Has it a limit? So that the end of a child takes the lock only if it must.
+    pub(super) limited: bool,
+    place: OnceLock<Place>,
+    pub(super) state: AtomicU32,
+    /// Living spawned children.
+    pub(super) count: Count,
+    /// Boundaries polled inside this one's own future that have something to drain.
+    inner: AtomicUsize,
+    /// Shields at work inside this one's own future.
+    pub(super) shields: AtomicUsize,
+    /// Where the parent's list has this node; `usize::MAX` if it does not. Written under the
+    /// parent's lock, taken once.
+    slot: AtomicUsize,
+    pub(super) inside: Lock<Inside>,
+}
+
+/// What stands under the lock of a node.
+#[derive(Default)]
+pub(super) struct Inside {
+    pub(super) ledger: Ledger,
+    /// Nodes linked to this one.
+    pub(super) subs: Slab<Arc<Node>>,
+    /// Wakes the opener.
+    pub(super) opener: Option<Waker>,
+    pub(super) reason: Option<Box<CancelReason>>,
+    pub(super) deadline: Option<Deadline>,
+    pub(super) inherited: Inheritance,
+}
+
+/// A deadline as it was given: one that counts from the entry is fixed there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deadline {
+    At(Instant),
+    After(Duration),
+}
+
+/// How to build a node.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) deadline: Option<Deadline>,
+    pub(crate) salvage: Option<Weak<dyn super::adoption::Salvage>>,
+    pub(crate) on_suppressed: Option<crate::panics::SuppressedHook>,
+}
+
+impl Node {
+    pub(crate) fn new(kind: Kind, location: &'static Location<'static>, plan: Plan) -> Arc<Node> {
+        let inherited = Inheritance::new(plan.salvage, plan.on_suppressed);
+        Arc::new(Node {
+            kind,
+            name: plan.name,
+            location,
+            limited: plan.limit.is_some(),
+            place: OnceLock::new(),
+            state: AtomicU32::new(0),
+            count: Count::default(),
+            inner: AtomicUsize::new(0),
+            shields: AtomicUsize::new(0),
+            slot: AtomicUsize::new(usize::MAX),
+            inside: Lock::new(Inside {
+                ledger: Ledger::with_limit(plan.limit),
+                deadline: plan.deadline,
+                inherited,
+                ..Inside::default()
+            }),
+        })
+    }
+
+    /// Fixes the parent to the current boundary; false if the node has its place already.
+    pub(crate) fn settle_here(&self) -> bool {
+        if self.place.get().is_some() {
+            return false;
+        }
+        let runtime = context::runtime();
+        self.fix_deadline(&runtime);
+        self.settle_at(context::node(), runtime)
+    }
+
+    pub(super) fn settle_at(&self, parent: Option<Arc<Node>>, runtime: Runtime) -> bool {
+        self.place.set(Place { parent, runtime }).is_ok()
+    }
+
+    pub(crate) fn parent(&self) -> Option<&Arc<Node>> {
+        self.place.get()?.parent.as_ref()
+    }
+
+    pub(crate) fn runtime(&self) -> Runtime {
+        match self.place.get() {
+            Some(place) => place.runtime.clone(),
+            None => Runtime::default_runtime(),
+        }
+    }
+
+    /// The name of the task or boundary around, the nearest that has one.
+    pub(crate) fn task_name(&self) -> Option<String> {
+        let mut node = self;
+        loop {
+            if let Some(name) = &node.name {
+                return Some(name.to_string());
+            }
+            node = node.parent()?;
+        }
+    }
+
+    // ---- state ----
+
+    pub(super) fn has(&self, flags: u32) -> bool {
+        self.state.load(Ordering::Acquire) & flags != 0
+    }
+
+    pub(super) fn clear(&self, flags: u32) {
+        self.state.fetch_and(!flags, Ordering::AcqRel);
+    }
+
+    pub(super) fn raise(&self, flags: u32) -> u32 {
+        self.state.fetch_or(flags, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.has(ORPHAN)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has(ENDED)
+    }
+
+    pub(crate) fn is_requested(&self) -> bool {
+        self.has(OWN)
+    }
+
+    /// Notes that the boundary's own request cut its body short.
+    pub(crate) fn mark_caught(&self) {
+        self.raise(CAUGHT);
+    }
+
+    pub(crate) fn was_caught(&self) -> bool {
+        self.has(CAUGHT)
+    }
+
+    pub(crate) fn mark_failed(&self) {
+        self.raise(FAILED);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has(FAILED)
+    }
+
+    /// Is a request visible here, its own or one from above?
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.has(OWN) || self.is_cancelled_from_above()
+    }
+
+    /// Is a request from above visible here?
+    pub(crate) fn is_cancelled_from_above(&self) -> bool {
+        let mut node = self;
+        loop {
+            let state = node.state.load(Ordering::Acquire);
+            if state & SHIELD != 0 {
+                return false;
+            }
+            if state & LINKED != 0 {
+                return state & ABOVE != 0;
+            }
+            // Not linked: nothing lives below it, so nobody keeps its flag up to date.
+            let Some(parent) = node.parent() else {
+                return false;
+            };
+            if parent.has(OWN) {
+                return true;
+            }
+            node = parent;
+        }
+    }
+
+    /// May the opener drop its inner future now? Cancellation unwinds from the inside out: not
+    /// while a boundary inside drains or a shield is at work.
+    pub(crate) fn may_drop_inner(&self) -> bool {
+        self.is_cancelled()
+            && self.shields.load(Ordering::Acquire) == 0
+            && self.inner.load(Ordering::Acquire) == 0
+    }
+
+    pub(super) fn has_inner(&self) -> bool {
+        self.inner.load(Ordering::Acquire) != 0
+    }
+
+    // ---- polling ----
+
+    /// Marks the start of a poll of the opener; false if the boundary has been orphaned.
+    pub(crate) fn poll_begins(&self) -> bool {
+        self.raise(POLLING | POLLED) & (ORPHAN | ENDED) == 0
+    }
+
+    pub(crate) fn poll_ends(self: &Arc<Self>) {
+        let before = self.state.fetch_and(!POLLING, Ordering::AcqRel);
+        if before & ORPHAN != 0 {
+            super::adoption::settle(self.clone());
+        }
+    }
+
+    pub(super) fn is_being_polled(&self) -> bool {
+        self.has(POLLING)
+    }
+
+    /// Stores the waker of the opener. The caller looks at flags and counts afterwards, and those
+    /// who change them take the lock for the waker afterwards: one of the two sees the other.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let old = {
+            let mut inside = self.inside.lock();
+            match &inside.opener {
+                Some(stored) if stored.will_wake(waker) => None,
+                _ => inside.opener.replace(waker.clone()),
+            }
+        };
+        drop(old);
+    }
+
+    pub(crate) fn wake_opener(&self) {
+        let waker = self.inside.lock().opener.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    // ---- links ----
+
+    /// Makes sure that the parents list this node, out to the root, so that requests find what
+    /// lives below it. Links come from the inside out; each looks at the flags above once it is
+    /// linked and passes on what it finds, so a request at any moment is seen.
+    pub(crate) fn link(self: &Arc<Self>) {
+        let mut node = self.clone();
+        while !node.has(LINKED) {
+            let Some(parent) = node.parent().cloned() else {
+                node.raise(LINKED);
+                return;
+            };
+            {
+                let mut inside = parent.inside.lock();
+                let inner = if node.kind == Kind::Task { 0 } else { INNER };
+                if node.raise(LINKED | inner) & LINKED != 0 {
+                    return;
+                }
+                let slot = inside.subs.insert(node.clone());
+                node.slot.store(slot, Ordering::Release);
+                if inner != 0 {
+                    parent.inner.fetch_add(1, Ordering::AcqRel);
+                }
+            }
+            if node.refresh() {
+                super::requests::propagate(node);
+            }
+            node = parent;
+        }
+    }
+
+    /// Takes this node out of what its parent's future has inside: from now on it does not keep
+    /// that future from being dropped.
+    pub(super) fn leave_inner(&self) {
+        if self.state.fetch_and(!INNER, Ordering::AcqRel) & INNER != 0
+            && let Some(parent) = self.parent()
+            && parent.inner.fetch_sub(1, Ordering::AcqRel) == 1
+            && parent.is_cancelled()
+        {
+            parent.wake_opener();
+        }
+    }
+
+    /// Takes this node out of the parent's list, once it has ended.
+    pub(super) fn unlink(&self) -> Option<Arc<Node>> {
+        let parent = self.parent()?;
+        let slot = self.slot.swap(usize::MAX, Ordering::AcqRel);
+        if slot == usize::MAX {
+            return None;
+        }
+        let own = parent.inside.lock().subs.try_remove(slot);
+        debug_assert!(own.is_some(), "a linked node is listed until it ends");
+        self.leave_inner();
+        Some(parent.clone())
+    }
+
+    /// Keeps the future around from being dropped while a blocking closure runs.
+    pub(crate) fn hold(&self) {
+        self.inner.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends a `hold`.
+    pub(crate) fn release(&self) {
+        self.inner.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Node {
+    /// A deep chain of parents is freed in a loop, not by recursion.
+    fn drop(&mut self) {
+        let mut parent = self.place.take().and_then(|place| place.parent);
+        while let Some(mut node) = parent.and_then(Arc::into_inner) {
+            parent = node.place.take().and_then(|place| place.parent);
+        }
+    }
+}

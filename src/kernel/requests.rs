@@ -1,0 +1,202 @@
+//! Requests to cancel: how they are recorded, how they reach everything below at once, and what
+//! deadlines and shields do to them. Invariants: `kernel/README.md`, "The tree", 2 and 3.
+
+use std::sync::Arc;
+
+use super::{
+    atomic::{AtomicU32, Ordering},
+    node::{ABOVE, ACTIVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, SHIELD},
+};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    runtime::Runtime,
+    time::Instant,
+};
+
+impl Node {
+    /// Requests cancellation of everything below; the first request stays. True if this was it.
+    pub(crate) fn request(self: &Arc<Self>, reason: CancelReason) -> bool {
+        {
+            let mut inside = self.inside.lock();
+            if self.raise(OWN) & OWN != 0 {
+                return false;
+            }
+            inside.reason = Some(Box::new(reason));
+        }
+        propagate(self.clone());
+        true
+    }
+
+    pub(crate) fn request_kind(self: &Arc<Self>, kind: CancelKind) -> bool {
+        !self.has(OWN) && self.request(CancelReason::new(kind))
+    }
+
+    pub(crate) fn reason(&self) -> Option<CancelReason> {
+        self.inside.lock().reason.as_deref().cloned()
+    }
+
+    /// The boundary's own deadline, once it has been entered.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.inside.lock().deadline {
+            Some(Deadline::At(at)) => Some(at),
+            Some(Deadline::After(_)) | None => None,
+        }
+    }
+
+    /// Asks every boundary around whose deadline has passed too, out to the nearest shield: of
+    /// nested boundaries with one deadline the outermost is to report.
+    pub(crate) fn expire_around(&self, now: Instant) {
+        let mut node = self;
+        while let Some(parent) = node.parent().filter(|_| !node.has(SHIELD)) {
+            if parent.deadline().is_some_and(|deadline| deadline <= now) {
+                parent.request_kind(CancelKind::Deadline);
+            }
+            node = parent;
+        }
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.inside.lock().deadline = deadline.map(Deadline::At);
+        self.wake_opener();
+    }
+
+    /// The earliest deadline from here out to the nearest shield.
+    pub(crate) fn effective_deadline(&self) -> Option<Instant> {
+        let (mut node, mut earliest) = (self, None);
+        loop {
+            earliest = match (earliest, node.deadline()) {
+                (Some(one), Some(other)) => Some(Instant::min(one, other)),
+                (one, other) => one.or(other),
+            };
+            match node.parent() {
+                Some(parent) if !node.has(SHIELD) => node = parent,
+                _ => return earliest,
+            }
+        }
+    }
+
+    /// Fixes a deadline that counts from the entry.
+    pub(super) fn fix_deadline(&self, runtime: &Runtime) {
+        let mut inside = self.inside.lock();
+        if let Some(Deadline::After(after)) = inside.deadline {
+            inside.deadline = Some(Deadline::At(runtime.now() + after));
+        }
+    }
+
+    /// Stops requests from above here, or lets them through again.
+    pub(crate) fn set_shield(self: &Arc<Self>, on: bool) {
+        self.change_shield(|state| match on {
+            true => state.fetch_or(SHIELD, Ordering::AcqRel),
+            false => state.fetch_and(!SHIELD, Ordering::AcqRel),
+        });
+        propagate(self.clone());
+    }
+
+    /// The body begins: a shield protects the boundaries around it from now on.
+    pub(super) fn activate(&self) {
+        self.change_shield(|state| state.fetch_or(ACTIVE, Ordering::AcqRel));
+    }
+
+    /// The body is gone.
+    pub(super) fn deactivate(&self) {
+        self.change_shield(|state| state.fetch_and(!ACTIVE, Ordering::AcqRel));
+    }
+
+    fn change_shield(&self, change: impl FnOnce(&AtomicU32) -> u32) {
+        const AT_WORK: u32 = SHIELD | ACTIVE;
+        let inside = self.inside.lock();
+        let before = change(&self.state) & AT_WORK == AT_WORK;
+        let after = self.state.load(Ordering::Acquire) & AT_WORK == AT_WORK;
+        match (before, after) {
+            (false, true) => self.chain().for_each(|node| {
+                node.shields.fetch_add(1, Ordering::AcqRel);
+            }),
+            (true, false) => {
+                let left = self
+                    .chain()
+                    .filter(|node| node.shields.fetch_sub(1, Ordering::AcqRel) == 1);
+                let left: Vec<_> = left.filter(|node| node.is_cancelled()).collect();
+                drop(inside);
+                left.into_iter().for_each(Node::wake_opener);
+            }
+            _ => {}
+        }
+    }
+
+    /// The boundaries around this one whose openers are polled by the same task: dropping one of
+    /// them would drop this one too. The chain ends with the wrapper of a spawned child; through
+    /// an inline child it goes on into the scope that polls it.
+    fn chain(&self) -> impl Iterator<Item = &Node> {
+        let mut next = self.parent();
+        std::iter::from_fn(move || {
+            let node = next?;
+            let parent = node.parent();
+            next = match node.kind {
+                Kind::Task => parent.filter(|group| group.kind == Kind::Scope),
+                Kind::Run => None,
+                _ => parent,
+            };
+            Some(&**node)
+        })
+    }
+
+    /// From now on a request from above while somebody lives below takes the body's value.
+    pub(crate) fn begin_closing(&self) {
+        let _inside = self.inside.lock();
+        self.raise(CLOSING);
+        self.doom_if_cancelled();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.has(CLOSING)
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.has(DOOMED)
+    }
+
+    /// Under the lock, so that the look at the flags and at who lives is one step.
+    fn doom_if_cancelled(&self) {
+        if self.has(CLOSING) && self.is_cancelled_from_above() && self.count.living() > 0 {
+            self.raise(DOOMED);
+        }
+    }
+
+    /// Takes over what is visible from above; true if what is visible here has changed.
+    pub(super) fn refresh(&self) -> bool {
+        let Some(parent) = self.parent() else {
+            return false;
+        };
+        // The lock makes the look at the parent and the change here one step among refreshes: the
+        // last one to run has seen the parent's last state.
+        let _inside = self.inside.lock();
+        let before = if parent.is_cancelled() {
+            self.state.fetch_or(ABOVE, Ordering::AcqRel)
+        } else {
+            self.state.fetch_and(!ABOVE, Ordering::AcqRel)
+        };
+        self.doom_if_cancelled();
+        let visible = |state: u32| state & OWN != 0 || state & (ABOVE | SHIELD) == ABOVE;
+        visible(before) != visible(self.state.load(Ordering::Acquire))
+    }
+}
+
+/// Tells everything below a node whose visible state has changed: a worklist instead of recursion,
+/// so depth costs no stack; wakers are collected under the locks and called outside.
+pub(super) fn propagate(start: Arc<Node>) {
+    let mut work = vec![start];
+    while let Some(node) = work.pop() {
+        let (opener, chunks, subs) = {
+            let inside = node.inside.lock();
+            let subs: Vec<_> = inside.subs.iter().map(|(_, sub)| sub.clone()).collect();
+            (inside.opener.clone(), inside.ledger.roster.chunks(), subs)
+        };
+        if let Some(opener) = opener {
+            opener.wake();
+        }
+        for chunk in chunks {
+            chunk.wake_all();
+        }
+        work.extend(subs.into_iter().filter(|sub| sub.refresh()));
+    }
+}

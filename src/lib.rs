@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+
+mod blocking;
+mod cancel;
+mod conclude;
+mod error;
+mod group;
+mod handle;
+mod kernel;
+mod options;
+mod panics;
+mod run;
+mod runtime;
+mod scope;
+mod spawning;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod time;
+mod timeout;
+
+pub use blocking::unblock;
+pub use cancel::{
+    CancelKind, CancelReason, CancelScope, checkpoint, current_deadline, is_cancelled, shield,
+};
+#[doc(hidden)]
+pub use error::Returns;
+pub use error::{
+    Cancelled, CleanupFailure, Failure, GroupError, IntoOutcome, JoinError, TimedOut, TrySpawnError,
+};
+pub use group::{TaskGroup, group};
+pub use handle::{JoinHandle, TaskId};
+pub use kernel::blocking::BlockingToken;
+pub use options::Options;
+pub use panics::Suppressed;
+pub use run::run;
+pub use scope::{Scope, scope};
+pub use spawning::GroupStats;
+pub use time::Instant;
+pub use timeout::{move_on_after, timeout, timeout_at};
+
+#[doc = include_str!("../docs/recipes.md")]
+pub mod recipes {}

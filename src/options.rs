@@ -1,0 +1,96 @@
+//! How to open a boundary, when the defaults do not fit.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    kernel::node::{Deadline, Plan},
+    panics::{Suppressed, SuppressedHook},
+    time::Instant,
+};
+
+/// Settings for the groups that it opens: [`run`](Options::run), [`group`](Options::group),
+/// [`scope`](Options::scope).
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+/// use headcount::Options;
+///
+/// Options::new().name("downloads").limit(8).run(async |g| {
+///     for n in 0..100 {
+///         g.spawn(async move { /* at most 8 at once */ let _ = n; });
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "options do nothing until they open a group"]
+pub struct Options {
+    name: Option<String>,
+    limit: Option<usize>,
+    deadline: Option<Instant>,
+    on_suppressed: Option<SuppressedHook>,
+}
+
+impl Options {
+    /// The defaults: no name, no limit, no deadline.
+    pub fn new() -> Self {
+        Options::default()
+    }
+
+    /// A name for messages.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// At most `n` children at a time are polled and have not ended. Further ones that are spawned
+    /// wait in line, unpolled.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is 0: no child could ever run.
+    #[track_caller]
+    pub fn limit(mut self, n: usize) -> Self {
+        assert!(
+            n > 0,
+            "a limit of 0 would let no child run, ever: use at least 1, or no limit"
+        );
+        self.limit = Some(n);
+        self
+    }
+
+    /// Cancels the group at `at`. See [`timeout_at`](crate::timeout_at).
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// Calls `hook` with each failure that cannot be carried by what the opener returns: a second
+    /// panic, or an error beside a panic. Boundaries inside that have no hook of their own use it
+    /// too. Without one, such failures go to the log as errors.
+    pub fn on_suppressed(mut self, hook: impl Fn(&Suppressed) + Send + Sync + 'static) -> Self {
+        self.on_suppressed = Some(Arc::new(hook));
+        self
+    }
+
+    pub(crate) fn plan(self) -> Plan {
+        Plan {
+            name: self.name.map(String::into_boxed_str),
+            limit: self.limit,
+            deadline: self.deadline.map(Deadline::At),
+            salvage: None,
+            on_suppressed: self.on_suppressed,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("name", &self.name)
+            .field("limit", &self.limit)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

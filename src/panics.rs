@@ -1,0 +1,151 @@
+//! Panics: caught once, carried, resumed in the opener; never lost, never an abort.
+//!
+//! Every call into code of the user (a poll, a destructor, a hook) goes through [`catch`].
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
+    sync::Arc,
+};
+
+use crate::error::CleanupFailure;
+
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// What to call with each [`Suppressed`] failure.
+pub(crate) type SuppressedHook = Arc<dyn Fn(&Suppressed) + Send + Sync>;
+
+/// Runs code of the user. What a panic leaves behind is dropped or reported, never used again,
+/// which is why unwind safety is asserted here and nowhere else.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// A caught panic, and the task it came from.
+pub(crate) struct Panic {
+    pub(crate) payload: Payload,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Panic {
+    /// The task by its name, or by where it was spawned.
+    pub(crate) fn describe(&self) -> String {
+        match &self.name {
+            Some(name) => name.to_string(),
+            None => self.location.to_string(),
+        }
+    }
+
+    /// Goes on unwinding where the boundary was opened, with the payload unchanged.
+    pub(crate) fn resume(self) -> ! {
+        resume_unwind(self.payload)
+    }
+}
+
+/// The text of a panic, if it has one.
+pub(crate) fn text(payload: &Payload) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a payload that is not text"
+    }
+}
+
+/// Runs code of which a panic has nowhere to go, and reports one.
+pub(crate) fn guard(what: &str, f: impl FnOnce()) {
+    if let Err(payload) = catch(f) {
+        log::error!("headcount: {what} panicked: {}", text(&payload));
+        discard(payload);
+    }
+}
+
+/// Drops a payload, whose destructor may panic in turn; that one's payload is leaked.
+pub(crate) fn discard(payload: Payload) {
+    if let Err(again) = catch(move || drop(payload)) {
+        log::error!(
+            "headcount: dropping a panic payload panicked: {}",
+            text(&again)
+        );
+        std::mem::forget(again);
+    }
+}
+
+/// A failure that could not be carried by what the opener returned: a second panic, or an error
+/// beside a panic. [`Options::on_suppressed`](crate::Options::on_suppressed) receives it; by
+/// default it is written to the log as an error.
+#[derive(Debug)]
+pub struct Suppressed {
+    name: Option<Box<str>>,
+    location: &'static Location<'static>,
+    text: String,
+    panicked: bool,
+}
+
+impl Suppressed {
+    pub(crate) fn error(
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+        text: String,
+    ) -> Self {
+        Suppressed {
+            name,
+            location,
+            text,
+            panicked: false,
+        }
+    }
+
+    /// The name of the task, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where the task was spawned, or the boundary opened.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// What the failure says.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Was it a panic (rather than an error)?
+    pub fn is_panic(&self) -> bool {
+        self.panicked
+    }
+}
+
+impl From<Panic> for Suppressed {
+    fn from(panic: Panic) -> Self {
+        let text = text(&panic.payload).to_owned();
+        discard(panic.payload);
+        Suppressed {
+            name: panic.name,
+            location: panic.location,
+            text,
+            panicked: true,
+        }
+    }
+}
+
+impl From<CleanupFailure> for Suppressed {
+    fn from(failure: CleanupFailure) -> Self {
+        let text = failure.error().to_string();
+        Suppressed::error(failure.name().map(Into::into), failure.location(), text)
+    }
+}
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.panicked { "panicked" } else { "failed" };
+        match &self.name {
+            Some(name) => write!(f, "task `{name}` ({}) {verb}: {}", self.location, self.text),
+            None => write!(f, "task at {} {verb}: {}", self.location, self.text),
+        }
+    }
+}

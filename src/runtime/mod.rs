@@ -1,0 +1,299 @@
+//! The seam between the crate and what runs its tasks.
+//!
+//! Everything that the crate wants from a runtime goes through [`Runtime`]: spawning, blocking
+//! closures, the clock, timers, and blocking a thread on a future. Only the file `async_std.rs`
+//! beside this one names async-std.
+//!
+//! Invariants:
+//! 1. `spawn` never polls the future inside the call, and never waits.
+//! 2. What is given to `spawn` and `spawn_blocking` is detached: the seam keeps no handle. It is
+//!    polled (run) to its end, or dropped early. async-std does the latter only at the end of the
+//!    process; the simulator does it when a simulation ends or fails.
+//! 3. `block_on` returns only with the output. The one exception is a simulation that winds up
+//!    under a blocking closure: there it drops the future first, then every task that this left,
+//!    and only then unwinds, so that nothing that borrows from the closure is left behind.
+
+#[cfg(all(feature = "async-std", not(loom)))]
+mod async_std;
+
+use std::future::Future;
+use std::panic::Location;
+#[cfg(feature = "testing")]
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+#[cfg(feature = "testing")]
+use crate::testing::sim;
+use crate::time::Instant;
+
+/// What runs tasks and tells the time.
+#[derive(Clone)]
+pub(crate) enum Runtime {
+    /// There is none: every operation panics with advice.
+    // With a default runtime only the tests make it.
+    #[cfg_attr(all(feature = "async-std", not(loom)), allow(dead_code))]
+    Absent,
+    /// The global executor of async-std.
+    #[cfg(all(feature = "async-std", not(loom)))]
+    AsyncStd,
+    /// A simulation that is going on.
+    #[cfg(feature = "testing")]
+    Sim(Arc<sim::Core>),
+}
+
+/// How a task is called in reports.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(dead_code, reason = "only the simulator reports")
+)]
+pub(crate) struct Label<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+#[cold]
+#[track_caller]
+fn absent() -> ! {
+    panic!(
+        "headcount has no runtime here: enable its feature `async-std`, or run this code under \
+         `headcount::testing::Sim` (feature `testing`)"
+    )
+}
+
+impl Runtime {
+    /// async-std where it is compiled in, else none.
+    pub(crate) fn default_runtime() -> Runtime {
+        #[cfg(all(feature = "async-std", not(loom)))]
+        return Runtime::AsyncStd;
+        #[cfg(not(all(feature = "async-std", not(loom))))]
+        return Runtime::Absent;
+    }
+
+    /// Schedules `fut`, detached.
+    #[track_caller]
+    pub(crate) fn spawn<F>(&self, label: Label<'_>, fut: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // async-std takes no label without a second allocation.
+        let _ = label;
+        match self {
+            Runtime::Absent => absent(),
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => self::async_std::spawn(fut),
+            #[cfg(feature = "testing")]
+            Runtime::Sim(core) => core.spawn(label, Box::pin(fut)),
+        }
+    }
+
+    /// Schedules a closure that may block its thread, detached. It must not unwind.
+    #[track_caller]
+    pub(crate) fn spawn_blocking(&self, label: Label<'_>, job: impl FnOnce() + Send + 'static) {
+        let _ = label;
+        match self {
+            Runtime::Absent => absent(),
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => self::async_std::spawn_blocking(job),
+            #[cfg(feature = "testing")]
+            Runtime::Sim(core) => core.spawn_blocking(label, Box::new(job)),
+        }
+    }
+
+    /// The time on this runtime's clock.
+    #[track_caller]
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Runtime::Absent => absent(),
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => self::async_std::now(),
+            #[cfg(feature = "testing")]
+            Runtime::Sim(core) => core.now(),
+        }
+    }
+
+    /// A disarmed timer on this runtime's clock.
+    #[track_caller]
+    pub(crate) fn timer(&self) -> Timer {
+        match self {
+            Runtime::Absent => absent(),
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => Timer(Kind::AsyncStd(self::async_std::Timer::new())),
+            #[cfg(feature = "testing")]
+            Runtime::Sim(core) => Timer(Kind::Sim(sim::Timer::new(core.clone()))),
+        }
+    }
+
+    /// Blocks this thread until `fut` has ended. The caller guarantees that `fut` never unwinds.
+    #[track_caller]
+    pub(crate) fn block_on<F: Future>(&self, fut: F) -> F::Output {
+        match self {
+            Runtime::Absent => absent(),
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => self::async_std::block_on(fut),
+            #[cfg(feature = "testing")]
+            Runtime::Sim(core) => core.block_on(fut),
+        }
+    }
+
+    /// Whether this thread is polling a task of async-std.
+    pub(crate) fn inside_task() -> bool {
+        #[cfg(all(feature = "async-std", not(loom)))]
+        return self::async_std::inside_task();
+        #[cfg(not(all(feature = "async-std", not(loom))))]
+        return false;
+    }
+
+    /// A blocking closure looks at its token: under the simulator others get their turn.
+    pub(crate) fn blocking_checkpoint(&self) {
+        match self {
+            #[cfg(feature = "testing")]
+            Runtime::Sim(core) => core.blocking_checkpoint(),
+            _ => {}
+        }
+    }
+}
+
+/// A timer that can be armed again and again.
+pub(crate) struct Timer(Kind);
+
+enum Kind {
+    #[cfg(all(feature = "async-std", not(loom)))]
+    AsyncStd(self::async_std::Timer),
+    #[cfg(feature = "testing")]
+    Sim(sim::Timer),
+}
+
+// The matches go by place, not by reference: without any runtime the enum is empty.
+#[allow(unused_variables)]
+impl Timer {
+    /// Arms the timer for `at`, or moves it there.
+    pub(crate) fn set(&mut self, at: Instant) {
+        match self.0 {
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Kind::AsyncStd(ref mut timer) => timer.set(at),
+            #[cfg(feature = "testing")]
+            Kind::Sim(ref mut timer) => timer.set(at),
+        }
+    }
+
+    /// Disarms the timer.
+    pub(crate) fn clear(&mut self) {
+        match self.0 {
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Kind::AsyncStd(ref mut timer) => timer.clear(),
+            #[cfg(feature = "testing")]
+            Kind::Sim(ref mut timer) => timer.clear(),
+        }
+    }
+
+    /// Ready once the time has come, and from then on; pending while disarmed.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.0 {
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Kind::AsyncStd(ref mut timer) => timer.poll(cx),
+            #[cfg(feature = "testing")]
+            Kind::Sim(ref mut timer) => timer.poll(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn without_a_runtime_every_operation_gives_advice() {
+        let advice = |operation: &dyn Fn(Runtime)| {
+            let payload = catch_unwind(AssertUnwindSafe(|| operation(Runtime::Absent)));
+            let payload = payload.expect_err("there is no runtime");
+            let text = payload.downcast_ref::<&str>().expect("a text");
+            assert!(text.contains("enable its feature `async-std`"), "{text}");
+        };
+        let label = Label {
+            name: None,
+            location: Location::caller(),
+        };
+        advice(&|runtime| runtime.spawn(label, async {}));
+        advice(&|runtime| runtime.spawn_blocking(label, || ()));
+        advice(&|runtime| _ = runtime.now());
+        advice(&|runtime| drop(runtime.timer()));
+        advice(&|runtime| runtime.block_on(async {}));
+        Runtime::Absent.blocking_checkpoint();
+        assert!(!Runtime::inside_task());
+    }
+
+    #[cfg(all(feature = "async-std", not(loom)))]
+    #[test]
+    fn async_std_spawns_blocks_and_keeps_time() {
+        use std::sync::{Arc, Mutex};
+        use std::task::Waker;
+        use std::time::Duration;
+
+        /// How many have arrived, and who waits for them.
+        type Arrivals = Arc<Mutex<(usize, Option<Waker>)>>;
+        fn arrive(arrivals: &Arrivals) {
+            let waker = {
+                let mut arrivals = arrivals.lock().unwrap();
+                arrivals.0 += 1;
+                arrivals.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+
+        let label = Label {
+            name: Some("label"),
+            location: Location::caller(),
+        };
+        let arrivals = Arrivals::default();
+        let (task, closure) = (arrivals.clone(), arrivals.clone());
+        Runtime::AsyncStd.block_on(async move {
+            let runtime = Runtime::default_runtime();
+            assert!(Runtime::inside_task());
+            runtime.spawn(label, async move { arrive(&task) });
+            runtime.spawn_blocking(label, move || {
+                Runtime::AsyncStd.blocking_checkpoint();
+                arrive(&closure);
+            });
+            std::future::poll_fn(|cx| {
+                let mut arrivals = arrivals.lock().unwrap();
+                arrivals.1 = Some(cx.waker().clone());
+                match arrivals.0 {
+                    2 => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+
+            let start = runtime.now();
+            let mut timer = runtime.timer();
+            timer.set(start + Duration::MAX);
+            std::future::poll_fn(|cx| {
+                assert!(timer.poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            timer.set(start + Duration::from_secs(3600));
+            std::future::poll_fn(|cx| {
+                assert!(timer.poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            timer.set(start + Duration::from_millis(1));
+            std::future::poll_fn(|cx| timer.poll(cx)).await;
+            assert!(runtime.now() >= start + Duration::from_millis(1));
+            std::future::poll_fn(|cx| timer.poll(cx)).await;
+            timer.clear();
+            std::future::poll_fn(|cx| {
+                assert!(timer.poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        });
+        assert!(!Runtime::inside_task());
+    }
+}

@@ -1,0 +1,249 @@
+//! What `TaskGroup` and `Scope` have in common: spawning and cancelling.
+
+use std::{panic::Location, sync::Arc};
+
+use crate::kernel::{ledger::Ticket, node::Node, roster::Info};
+
+/// A group's counters, as its kernel keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupStats {
+    /// Children that were ever let in.
+    pub spawned: u64,
+    /// Children that have not ended, those that wait in line under a limit included.
+    pub living: usize,
+    /// The most children that lived at one time.
+    pub peak: usize,
+}
+
+impl GroupStats {
+    pub(crate) fn of(node: &Node) -> Self {
+        let (spawned, living, peak) = node.stats();
+        GroupStats {
+            spawned,
+            living,
+            peak,
+        }
+    }
+}
+
+pub(crate) fn info(name: Option<String>, location: &'static Location<'static>) -> Info {
+    Info {
+        name: name.map(String::into_boxed_str),
+        location,
+    }
+}
+
+/// A place in line for `spawn_when_free`; given on if it is not used.
+pub(crate) struct Line<'a> {
+    node: &'a Node,
+    ticket: Option<Arc<Ticket>>,
+}
+
+impl<'a> Line<'a> {
+    /// Stands in line and waits; false if the group is closed.
+    pub(crate) async fn wait(node: &'a Node) -> bool {
+        let Ok(ticket) = node.line_up() else {
+            return false;
+        };
+        let mut line = Line {
+            node,
+            ticket: Some(ticket),
+        };
+        std::future::poll_fn(|cx| match &line.ticket {
+            Some(ticket) if !ticket.is_granted_or_park(cx.waker()) => std::task::Poll::Pending,
+            _ => std::task::Poll::Ready(()),
+        })
+        .await;
+        // The place is the caller's from here on.
+        line.ticket.take().is_some_and(|ticket| ticket.settle())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take()
+            && ticket.settle()
+        {
+            self.node.hand_on();
+        }
+    }
+}
+
+/// Writes the methods that both handles have. `$open` is how examples open one.
+macro_rules! spawning {
+    ($handle:ident, $open:literal) => {
+        impl<'env, E: std::fmt::Debug + Send + 'env> $handle<'env, E> {
+            /// Spawns a child. It is scheduled, never polled inside this call.
+            ///
+            /// A child returns `Result<T, E>`, `()` or never. Its failure or panic cancels the
+            /// group. The group waits for it, whatever becomes of the handle.
+            ///
+            /// Under a [limit](crate::Options::limit) it waits in line until a place is free. If the
+            /// group has ended or is being cancelled, the future is dropped here, unpolled, and the
+            /// handle says cancelled.
+            ///
+            #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\n", $open, "(async |g| {")]
+            ///     let answer = g.spawn(async { Ok(42) });
+            ///     assert_eq!(answer.await.unwrap(), 42);
+            ///     Ok::<_, std::io::Error>(())
+            /// })
+            /// # .await.unwrap() }) }
+            /// ```
+            #[track_caller]
+            pub fn spawn<O, F>(&self, future: F) -> JoinHandle<O::Value>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                self.spawn_as(spawning::info(None, Location::caller()), Ask::Queue, future)
+            }
+
+            /// [`spawn`](Self::spawn) with a name, which errors and reasons then show.
+            #[track_caller]
+            pub fn spawn_named<O, F>(
+                &self,
+                name: impl Into<String>,
+                future: F,
+            ) -> JoinHandle<O::Value>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                let info = spawning::info(Some(name.into()), Location::caller());
+                self.spawn_as(info, Ask::Queue, future)
+            }
+
+            /// Spawns a child that serves the others: it is cancelled once the body and all ordinary
+            /// children have ended. Its failure is a failure like any other.
+            ///
+            #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\n", $open, "(async |g| {")]
+            ///     g.spawn_daemon(async { loop { headcount::checkpoint().await } });
+            ///     g.spawn(async { /* the work */ });
+            ///     Ok::<_, std::io::Error>(())
+            /// })
+            /// # .await.unwrap() }) }
+            /// ```
+            #[track_caller]
+            pub fn spawn_daemon<O, F>(&self, future: F) -> JoinHandle<O::Value>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                let info = spawning::info(None, Location::caller());
+                self.spawn_as(info, Ask::Daemon, future)
+            }
+
+            /// [`spawn`](Self::spawn), or the future back if no place is free under the
+            /// [limit](crate::Options::limit).
+            ///
+            /// # Errors
+            ///
+            /// [`TrySpawnError`] with the future if the limit is reached, or if the group has ended
+            /// or is being cancelled.
+            #[track_caller]
+            pub fn try_spawn<O, F>(
+                &self,
+                future: F,
+            ) -> Result<JoinHandle<O::Value>, TrySpawnError<F>>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                let info = spawning::info(None, Location::caller());
+                let home = self.home();
+                match spawn::spawn(&self.book, &home, Ask::Try, info, future) {
+                    Ok(claim) => Ok(JoinHandle::new(claim)),
+                    Err((refused, _, future)) => {
+                        Err(TrySpawnError::new(refused == Refused::Full, future))
+                    }
+                }
+            }
+
+            /// Waits for a place under the [limit](crate::Options::limit), then spawns. This is how
+            /// a fast producer is held back: `spawn` would let the line grow.
+            ///
+            /// If the group closes meanwhile, the future is dropped and the handle says cancelled.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping it drops the future, and gives its place in line to the next.
+            #[allow(clippy::async_yields_async, reason = "the wait is for a place, not for the child")]
+            #[track_caller]
+            pub fn spawn_when_free<O, F>(
+                &self,
+                future: F,
+            ) -> impl Future<Output = JoinHandle<O::Value>>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                let info = spawning::info(None, Location::caller());
+                async move {
+                    match spawning::Line::wait(self.book.node()).await {
+                        true => self.spawn_as(info, Ask::Granted, future),
+                        false => self.spawn_as(info, Ask::Queue, future),
+                    }
+                }
+            }
+
+            fn spawn_as<O, F>(&self, info: Info, ask: Ask, future: F) -> JoinHandle<O::Value>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                let home = self.home();
+                let claim = spawn::spawn_or_drop(&self.book, &home, ask, info, future);
+                JoinHandle::new(claim)
+            }
+
+            /// Cancels the body and every child. May be called from any thread and again; it never
+            /// waits and drops nothing itself. The opener returns once everybody has ended.
+            pub fn cancel(&self) {
+                self.book.node().request(CancelReason::explicit(None));
+            }
+
+            /// [`cancel`](Self::cancel) with a reason for those who look.
+            pub fn cancel_with(&self, reason: impl Into<String>) {
+                let reason = CancelReason::explicit(Some(reason.into()));
+                self.book.node().request(reason);
+            }
+
+            /// Has the group been asked to end, by `cancel`, a failure, its deadline, or from
+            /// outside?
+            pub fn is_cancelled(&self) -> bool {
+                self.book.node().is_cancelled()
+            }
+
+            /// How many children there were and are.
+            pub fn stats(&self) -> GroupStats {
+                GroupStats::of(self.book.node())
+            }
+        }
+
+        impl<E> Clone for $handle<'_, E> {
+            fn clone(&self) -> Self {
+                self.share()
+            }
+        }
+
+        impl<E> std::fmt::Debug for $handle<'_, E> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let node = self.book.node();
+                f.debug_struct(stringify!($handle))
+                    .field("name", &node.name)
+                    .field("location", &node.location)
+                    .field("stats", &GroupStats::of(node))
+                    .finish()
+            }
+        }
+    };
+}
+
+pub(crate) use spawning;

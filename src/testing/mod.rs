@@ -1,0 +1,57 @@
+//! The deterministic simulator, for tests (feature `testing`).
+//!
+//! [`Sim`] runs a future, and everything it spawns, on the calling thread. A seed decides who is
+//! polled next, so one seed is one schedule: a failing test prints its seed, and the seed replays
+//! it. [`explore`] tries many. The clock is virtual: it stands still while anything can run, and
+//! jumps to the next timer when nothing can, so a test over hours takes no time.
+//!
+//! ```
+//! use headcount::{Instant, testing::Sim, time::sleep};
+//! use std::time::Duration;
+//!
+//! let took = Sim::new(7).run(async {
+//!     let start = Instant::now();
+//!     sleep(Duration::from_secs(24 * 3600)).await;
+//!     start.elapsed()
+//! });
+//! assert_eq!(took, Duration::from_secs(24 * 3600));
+//! ```
+//!
+//! # What replays
+//!
+//! Everything that waits through this crate. A seed gives the same schedule on every machine; a new
+//! version of the crate may change it. What the simulator does not control does not replay: threads
+//! that the test starts itself, the system's clock, addresses, and the order of a `HashMap`.
+//!
+//! # Blocking closures
+//!
+//! They run on threads of their own, but in strict hand-off: either the executor runs or exactly
+//! one closure. A closure gives the others a turn when it asks its token for cancellation, and
+//! while it is blocked in a nested `run`. It must not wait in another way for something that
+//! another task or closure does (a lock, a channel, a barrier, [`std::thread::sleep`]): the other
+//! one never gets its turn.
+//!
+//! Time stands still while a closure runs. A closure that asks its token again and again in order
+//! to wait for a deadline would therefore never see it: after 10,000 questions in a row during
+//! which nothing else could run, the clock moves on to the next timer.
+//!
+//! # Outside events
+//!
+//! Other threads may wake a simulated task, but the simulator does not wait for them: when nothing
+//! can run and no timer is set, it reports a deadlock. A task that waits for real I/O shows up
+//! there.
+
+mod clock;
+mod executor;
+mod explore;
+mod random;
+mod report;
+mod schedule;
+pub(crate) mod sim;
+mod state;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+pub use explore::explore;
+pub use sim::Sim;
