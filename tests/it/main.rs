@@ -1,0 +1,25 @@
+//! The contract, case by case and rule by rule.
+#![cfg(not(loom))]
+// The tests of `alike` hold for both openings, so their files are loaded once for each.
+#![allow(clippy::duplicate_mod)]
+
+mod support;
+
+mod adoption;
+mod blocking;
+mod deep;
+mod forgotten;
+mod in_a_group;
+mod in_a_scope;
+mod kept_handles;
+mod misuse;
+mod peers;
+mod peers_threads;
+mod runs;
+mod shapes;
+mod threads;
+mod threads_blocking;
+mod threads_deep;
+mod threads_group;
+mod timeouts;
+mod timeouts_of_groups;

@@ -1,0 +1,99 @@
+//! Misuse is answered with advice (rule 32).
+
+use std::future::pending;
+
+use headcount::{Options, group, run};
+
+use crate::support::{Ledger, SEEDS, catch, done, message, ok, secs, sim};
+
+/// Rules 3 and 32: never a hang; an error or a panic that says what to do.
+#[test]
+fn a_limit_of_zero_is_refused_with_advice() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let opened = catch(async {
+            let opening = Options::new().limit(0).group(async |g| {
+                g.spawn(ledger.sleeper("child", secs(1)));
+                done()
+            });
+            opening.await
+        });
+        let text = match opened.await {
+            Err(payload) => message(&*payload).to_owned(),
+            Ok(outcome) => outcome.unwrap_err().to_string(),
+        };
+        assert!(text.contains("limit") && text.contains('1'), "{text}");
+        assert!(!ledger.contains("child done"));
+        assert_eq!(ledger.now(), 0);
+    });
+}
+
+/// Case 39, rule 32.
+#[test]
+fn run_inside_a_task_panics_at_once_with_advice() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let inside = ledger.clone();
+            let child = g.spawn(async move {
+                let ran = catch(async {
+                    run(async |_| {
+                        inside.note("never");
+                        done()
+                    })
+                });
+                ok(message(&*ran.await.unwrap_err()).to_owned())
+            });
+            ok(child.await.unwrap())
+        })
+        .await;
+        let advice = outcome.unwrap();
+        assert!(
+            advice.contains("run") && advice.contains("group"),
+            "{advice}"
+        );
+        ledger.expect(&[]);
+    });
+}
+
+/// The panic for the misuse is an ordinary panic of the child.
+#[test]
+fn a_child_that_calls_run_fails_like_any_that_panics() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = catch(group(async |g| {
+            g.spawn(ledger.forever("sibling"));
+            g.spawn(async { run(async |_| done()).map_err(|_| crate::support::Oops("run")) });
+            done()
+        }))
+        .await;
+        assert!(message(&*outcome.unwrap_err()).contains("run"));
+        ledger.expect(&[(0, "sibling cut")]);
+    });
+}
+
+/// Rule 29: a program that waits for ever is reported, its futures having been destroyed before.
+#[test]
+fn a_deadlock_under_the_simulator_is_a_panic_after_everything_was_dropped() {
+    for seed in 0..SEEDS {
+        let census = crate::support::Census::default();
+        let (root, child) = (census.tracked(), census.tracked());
+        let ran = std::panic::catch_unwind(move || {
+            headcount::testing::Sim::new(seed).run(async move {
+                let outcome = group(async |g| {
+                    g.spawn_named("the one that waits", async move {
+                        pending::<()>().await;
+                        drop(child);
+                    });
+                    done()
+                })
+                .await;
+                drop(root);
+                outcome.unwrap();
+            });
+        });
+        let payload = ran.unwrap_err();
+        assert!(message(&*payload).contains("the one that waits"));
+        assert_eq!((census.born(), census.living()), (2, 0));
+    }
+}

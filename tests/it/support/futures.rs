@@ -1,0 +1,137 @@
+//! Hand-made futures that do one odd thing each.
+
+use std::{
+    any::Any,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+/// Returns `Pending` once, having asked to be polled again.
+pub fn yield_now() -> impl Future<Output = ()> + Send {
+    let mut yielded = false;
+    poll_fn(move |cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// Polls `fut` exactly once, as the current task.
+pub async fn poll_once<F: Future + Unpin>(fut: &mut F) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *fut).poll(cx))).await
+}
+
+/// Awaits `fut` and gives back the payload if it panics.
+pub async fn catch<F: Future>(fut: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut fut = Box::pin(fut);
+    poll_fn(
+        move |cx| match catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(payload) => Poll::Ready(Err(payload)),
+        },
+    )
+    .await
+}
+
+/// How often a future was polled.
+#[derive(Clone, Default)]
+pub struct PollCount(Arc<AtomicUsize>);
+
+impl PollCount {
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Counts the polls of `fut`.
+    pub fn of<F: Future>(&self, fut: F) -> CountPolls<F> {
+        CountPolls {
+            fut: Box::pin(fut),
+            count: self.clone(),
+        }
+    }
+}
+
+/// Counts its polls.
+pub struct CountPolls<F> {
+    fut: Pin<Box<F>>,
+    count: PollCount,
+}
+
+impl<F: Future> Future for CountPolls<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.count.0.fetch_add(1, Ordering::SeqCst);
+        self.fut.as_mut().poll(cx)
+    }
+}
+
+/// A value whose destructor panics with its text.
+pub struct PanicOnDrop(pub &'static str);
+
+impl Drop for PanicOnDrop {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}
+
+/// A future that never ends and whose destructor panics.
+pub async fn drops_later_panicking(text: &'static str) {
+    let _guard = PanicOnDrop(text);
+    std::future::pending::<()>().await;
+}
+
+/// Closed until somebody opens it, from any thread.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<Mutex<GateState>>);
+
+#[derive(Default)]
+struct GateState {
+    open: bool,
+    waiting: Vec<Waker>,
+}
+
+impl Gate {
+    pub fn open(&self) {
+        let waiting = {
+            let mut state = self.0.lock().unwrap();
+            state.open = true;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until the gate is open.
+    pub fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
+        let gate = self.clone();
+        poll_fn(move |cx| {
+            let mut state = gate.0.lock().unwrap();
+            if state.open {
+                return Poll::Ready(());
+            }
+            state.waiting.push(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    /// Wakes whoever waits, without opening: a spurious wake.
+    pub fn rattle(&self) {
+        let waiting = std::mem::take(&mut self.0.lock().unwrap().waiting);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many wakers are kept.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().unwrap().waiting.len()
+    }
+}

@@ -1,0 +1,54 @@
+//! Helpers of the contract tests.
+
+mod fail;
+mod futures;
+mod ledger;
+mod real;
+mod tracked;
+mod workers;
+
+pub use fail::{Named, Oops, done, message, ok};
+pub use futures::{
+    Gate, PanicOnDrop, PollCount, catch, drops_later_panicking, poll_once, yield_now,
+};
+pub use ledger::Ledger;
+pub use real::{Flag, block_on, spin_until};
+pub use tracked::{Census, Tracked};
+pub use workers::{on_these_workers, on_workers};
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
+
+/// How many schedules of the simulator every case is tried under.
+pub const SEEDS: u64 = 200;
+
+/// So many virtual seconds.
+pub const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// So many virtual milliseconds.
+pub const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Runs the program that `program` makes once under each of `seeds` schedules.
+pub fn sim<F, Fut>(seeds: u64, program: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    for seed in 0..seeds {
+        let root = program();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            headcount::testing::Sim::new(seed).run(root);
+        }));
+        if let Err(payload) = outcome {
+            eprintln!("the failing seed is {seed}");
+            resume_unwind(payload);
+        }
+    }
+}

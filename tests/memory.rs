@@ -1,0 +1,284 @@
+//! How many bytes live and how many allocations a child costs. Every measurement has its process to
+//! itself.
+#![cfg(not(loom))]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    future::pending,
+    sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering},
+    task::Poll,
+};
+
+use headcount::{Options, group, run, testing::Sim};
+use workers::on_workers;
+
+#[path = "it/support/workers.rs"]
+mod workers;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+fn allocated(bytes: usize) {
+    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    LIVE.fetch_add(bytes as isize, Ordering::Relaxed);
+}
+
+fn freed(bytes: usize) {
+    LIVE.fetch_sub(bytes as isize, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        allocated(layout.size());
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        freed(layout.size());
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        freed(layout.size());
+        allocated(size);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const ROUNDS: usize = 6;
+const CHILDREN: usize = 100_000;
+
+fn live() -> isize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// How many allocations `work` makes, per child, when everything around is warm. The least of
+/// several rounds, since a thread of the runtime that goes to sleep meanwhile allocates too.
+fn allocations_per_child(work: impl Fn()) -> f64 {
+    let rounds = (0..ROUNDS).map(|_| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        work();
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    });
+    rounds.min().unwrap() as f64 / CHILDREN as f64
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// One allocation a child without a live handle, and a tenth for the executor's queues.
+#[test]
+fn a_child_of_a_group_costs_one_allocation() {
+    on_workers("a_child_of_a_group_costs_one_allocation", || {
+        let each = allocations_per_child(|| {
+            let outcome = async_std::task::block_on(group(async |g| {
+                for _ in 0..CHILDREN {
+                    g.spawn(async {});
+                }
+                Ok::<_, ()>(())
+            }));
+            outcome.unwrap();
+        });
+        assert!(each <= 1.1, "{each}");
+    });
+}
+
+/// A borrowing child may cost a second one, for its future is erased behind a pointer.
+#[test]
+fn a_child_of_run_costs_at_most_two_allocations() {
+    on_workers("a_child_of_run_costs_at_most_two_allocations", || {
+        let ran = AtomicUsize::new(0);
+        let each = allocations_per_child(|| {
+            let outcome = run(async |r| {
+                for _ in 0..CHILDREN {
+                    r.spawn(async {
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                Ok::<_, ()>(())
+            });
+            outcome.unwrap();
+        });
+        assert_eq!(ran.into_inner(), ROUNDS * CHILDREN);
+        assert!(each <= 2.1, "{each}");
+    });
+}
+
+/// Case 36, rule 7: in waves whose handles are awaited.
+#[test]
+fn a_million_short_children_in_waves_leave_the_memory_at_the_level_of_the_living() {
+    on_workers(
+        "a_million_short_children_in_waves_leave_the_memory_at_the_level_of_the_living",
+        || {
+            let outcome = async_std::task::block_on(group(async |g| {
+                let mut wave = Vec::with_capacity(1000);
+                let (mut warm, mut most) = (0, 0);
+                for turn in 0..1000 {
+                    wave.extend((0..1000).map(|n| g.spawn(async move { Ok(n) })));
+                    for (n, child) in wave.drain(..).enumerate() {
+                        assert_eq!(child.await.unwrap(), n);
+                    }
+                    match turn {
+                        0..10 => warm = live(),
+                        _ => most = most.max(live() - warm),
+                    }
+                }
+                assert!(most < 256 * 1024, "{most} bytes more than after ten waves");
+                Ok::<_, ()>(g.stats().spawned)
+            }));
+            assert_eq!(outcome.unwrap(), 1_000_000);
+        },
+    );
+}
+
+/// Case 36, with a limit instead of handles, and children that do not end in their first poll.
+#[test]
+fn a_million_short_children_under_a_limit_leave_the_memory_at_the_level_of_the_living() {
+    on_workers(
+        "a_million_short_children_under_a_limit_leave_the_memory_at_the_level_of_the_living",
+        || {
+            let ran = AtomicUsize::new(0);
+            let outcome = Options::new().limit(64).run(async |r| {
+                let (mut warm, mut most) = (0, 0);
+                for turn in 0..1_000_000 {
+                    let child = async {
+                        yield_now().await;
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    };
+                    r.spawn_when_free(child).await;
+                    match turn {
+                        0..10_000 => warm = live(),
+                        _ => most = most.max(live() - warm),
+                    }
+                }
+                assert!(most < 256 * 1024, "{most} bytes more than after the first");
+                Ok::<_, ()>(())
+            });
+            outcome.unwrap();
+            assert_eq!(ran.into_inner(), 1_000_000);
+        },
+    );
+}
+
+/// Case 36 under the simulator.
+#[test]
+fn short_children_under_the_simulator_leave_the_memory_at_the_level_of_the_living() {
+    on_workers(
+        "short_children_under_the_simulator_leave_the_memory_at_the_level_of_the_living",
+        || {
+            for seed in 0..3 {
+                let outcome = Sim::new(seed).run(group(async |g| {
+                    let mut wave = Vec::with_capacity(100);
+                    let (mut warm, mut most) = (0, 0);
+                    for turn in 0..1000 {
+                        wave.extend((0..100).map(|n| g.spawn(async move { Ok(n) })));
+                        for (n, child) in wave.drain(..).enumerate() {
+                            assert_eq!(child.await.unwrap(), n);
+                        }
+                        match turn {
+                            0..10 => warm = live(),
+                            _ => most = most.max(live() - warm),
+                        }
+                    }
+                    assert!(most < 256 * 1024, "{most} bytes more than after ten waves");
+                    Ok::<_, ()>(())
+                }));
+                outcome.unwrap();
+            }
+        },
+    );
+}
+
+/// Rule 7: kilobytes that a child captured, and that it returned, go while its group lives on.
+#[test]
+fn a_finished_child_is_freed_unless_a_live_handle_owes_its_output() {
+    on_workers(
+        "a_finished_child_is_freed_unless_a_live_handle_owes_its_output",
+        || {
+            const LARGE: usize = 1 << 20;
+            let slack = LARGE as isize / 4;
+            let outcome = async_std::task::block_on(group(async |g| {
+                let ended = std::sync::Arc::new(AtomicBool::new(false));
+                g.spawn(async {}).await.unwrap();
+                let before = live();
+                for _ in 0..10 {
+                    let (captured, ended) = (vec![1_u8; LARGE], ended.clone());
+                    ended.store(false, Ordering::SeqCst);
+                    g.spawn(async move {
+                        yield_now().await;
+                        ended.store(captured[0] == 1, Ordering::SeqCst);
+                        Ok(captured)
+                    });
+                    while g.stats().living > 0 {
+                        yield_now().await;
+                    }
+                    assert!(live() - before < slack, "{} bytes kept", live() - before);
+                }
+                let owed = g.spawn(async { Ok(vec![2_u8; LARGE]) });
+                while !owed.is_finished() {
+                    yield_now().await;
+                }
+                assert!(
+                    live() - before > LARGE as isize - slack,
+                    "its handle owes the output"
+                );
+                drop(owed);
+                assert!(live() - before < slack, "{} bytes kept", live() - before);
+                Ok::<_, ()>(())
+            }));
+            outcome.unwrap();
+        },
+    );
+}
+
+/// Case 36: groups that come and go leave nothing, however they end.
+#[test]
+fn groups_that_come_and_go_leave_nothing() {
+    on_workers("groups_that_come_and_go_leave_nothing", || {
+        let turn = |n: usize| {
+            let outcome = async_std::task::block_on(group(async |g| {
+                let kept = g.clone();
+                g.spawn(async move {
+                    let _own = kept;
+                    pending::<()>().await;
+                });
+                let handle = g.spawn(yield_now());
+                g.spawn_named("named", pending::<()>());
+                yield_now().await;
+                drop(handle);
+                match n % 2 {
+                    0 => Err::<(), _>(n),
+                    _ => {
+                        g.cancel();
+                        pending().await
+                    }
+                }
+            }));
+            let error: headcount::GroupError<usize> = outcome.unwrap_err();
+            assert_eq!(error.into_first(), (n % 2 == 0).then_some(n));
+        };
+        (0..2000).for_each(turn);
+        let before = live();
+        (0..20_000).for_each(turn);
+        let grown = live() - before;
+        assert!(grown < 64 * 1024, "{grown} bytes more");
+    });
+}
