@@ -62,9 +62,7 @@ impl<'a> Line<'a> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take()
-            && ticket.settle()
-        {
+        if self.ticket.take().is_some_and(|ticket| ticket.settle()) {
             self.node.hand_on();
         }
     }

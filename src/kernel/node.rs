@@ -340,12 +340,14 @@ impl Node {
     /// Takes this node out of what its parent's future has inside: from now on it does not keep
     /// that future from being dropped.
     pub(super) fn leave_inner(&self) {
-        if self.state.fetch_and(!INNER, Ordering::AcqRel) & INNER != 0
-            && let Some(parent) = self.parent()
-            && parent.inner.fetch_sub(1, Ordering::AcqRel) == 1
-            && parent.is_cancelled()
-        {
-            parent.wake_opener();
+        if self.state.fetch_and(!INNER, Ordering::AcqRel) & INNER == 0 {
+            return;
+        }
+        if let Some(parent) = self.parent() {
+            let last = parent.inner.fetch_sub(1, Ordering::AcqRel) == 1;
+            if last && parent.is_cancelled() {
+                parent.wake_opener();
+            }
         }
     }
 

@@ -129,6 +129,8 @@ pub(crate) struct Roster {
     chunks: Vec<Arc<Chunk>>,
     /// The chunk that gives out cells, and how many it has given out.
     open: Option<(Arc<Chunk>, usize)>,
+    /// How many chunks there have been: small groups get small ones.
+    opened: u32,
 }
 
 impl Roster {
@@ -137,13 +139,12 @@ impl Roster {
         let given_out = match &self.open {
             Some((chunk, taken)) if *taken < chunk.cells.len() => *taken,
             _ => {
-                let last = self.open.as_ref().map_or(0, |(chunk, _)| chunk.cells.len());
                 let (group, index) = (Arc::downgrade(group), self.chunks.len());
-                let chunk = match last {
-                    0 => Chunk::with_cells::<1>(group, index),
-                    1 => Chunk::with_cells::<4>(group, index),
-                    4 => Chunk::with_cells::<16>(group, index),
-                    16 => Chunk::with_cells::<32>(group, index),
+                self.opened = self.opened.saturating_add(1);
+                let chunk = match self.opened {
+                    1 => Chunk::with_cells::<1>(group, index),
+                    2 => Chunk::with_cells::<4>(group, index),
+                    3 => Chunk::with_cells::<16>(group, index),
                     _ => Chunk::with_cells::<64>(group, index),
                 };
                 self.chunks.push(chunk.clone());
@@ -166,9 +167,8 @@ impl Roster {
 
     /// Forgets a chunk whose cells have all ended.
     fn remove(&mut self, chunk: &Arc<Chunk>) {
-        if let Some((open, _)) = &self.open
-            && Arc::ptr_eq(open, chunk)
-        {
+        let open = self.open.as_ref();
+        if open.is_some_and(|(open, _)| Arc::ptr_eq(open, chunk)) {
             self.open = None;
         }
         let index = chunk.index.load(Ordering::Relaxed);
@@ -207,9 +207,10 @@ impl CellRef {
 
     /// Tells the group that this cell needs no waking any more.
     pub(crate) fn retire(&self) {
-        if self.chunk.live.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(group) = self.chunk.group.upgrade()
-        {
+        if self.chunk.live.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        if let Some(group) = self.chunk.group.upgrade() {
             group.with_roster(|roster| roster.remove(&self.chunk));
         }
     }
