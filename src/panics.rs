@@ -7,6 +7,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     sync::Arc,
+    task::Waker,
 };
 
 use crate::error::CleanupFailure;
@@ -61,6 +62,11 @@ pub(crate) fn guard(what: &str, f: impl FnOnce()) {
         log::error!("headcount: {what} panicked: {}", text(&payload));
         discard(payload);
     }
+}
+
+/// Wakes. A waker may be anybody's code, and its panic must not keep the kernel from going on.
+pub(crate) fn wake(waker: Waker) {
+    guard("a waker", || waker.wake());
 }
 
 /// Drops a payload, whose destructor may panic in turn; that one's payload is leaked.

@@ -61,6 +61,19 @@ impl Node {
         }
     }
 
+    /// A child is destroyed while its closure runs on: the closure takes its place in the count,
+    /// until `closure_left`. The child still counts, so the group is open.
+    pub(super) fn closure_stays(&self) {
+        let _inside = self.inside.lock();
+        self.count.enter(false);
+    }
+
+    pub(super) fn closure_left(self: &Arc<Self>) {
+        if self.count.leave(false) {
+            self.something_left();
+        }
+    }
+
     /// Waits for the children; once only daemons are left, these are asked to end.
     pub(super) fn wait_for_children(&self) {
         if self.count.wait() {

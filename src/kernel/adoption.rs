@@ -5,10 +5,7 @@
 //! (panics, errors) moves to the nearest live ancestor, and it leaves the list. Its parent does not
 //! return before its list is empty. The numbered invariants are in `kernel/README.md`.
 
-use std::{
-    sync::{Arc, Weak},
-    task::Waker,
-};
+use std::sync::{Arc, Weak};
 
 use super::node::{ENDED, Kind, Node, ORPHAN, POLLED};
 use crate::{
@@ -128,7 +125,7 @@ impl Node {
         let spawners = inside.ledger.close();
         self.raise(ENDED);
         drop(inside);
-        spawners.into_iter().for_each(Waker::wake);
+        spawners.into_iter().for_each(crate::panics::wake);
         true
     }
 
@@ -229,7 +226,7 @@ pub(super) fn settle(mut node: Arc<Node>) {
             node.raise(ENDED);
             (spawners, std::mem::take(&mut inside.inherited))
         };
-        spawners.into_iter().for_each(Waker::wake);
+        spawners.into_iter().for_each(crate::panics::wake);
         let heir = node.unlink();
         bequeath(&node, estate);
         match heir {

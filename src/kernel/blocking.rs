@@ -4,6 +4,8 @@
 //! 1. The closure is in the slot until a thread begins it or the child takes it back; whoever takes
 //!    it out, under the lock, decides. One that was taken back is never run.
 //! 2. While the closure may run, the child's node holds its future: a cancelled child waits for it.
+//!    If the child is destroyed all the same (a simulation that ends early), the closure counts in
+//!    its group until it has ended.
 //! 3. When the child goes on, the closure and all it captured are gone, and the slot holds nothing:
 //!    the thread that ran it has no more than an empty slot in its hands.
 
@@ -21,7 +23,7 @@ use super::{
     node::Node,
 };
 use crate::{
-    panics::Payload,
+    panics::{self, Payload},
     runtime::{Label, Runtime},
 };
 
@@ -73,6 +75,8 @@ struct Slot<'env, T> {
     closure: Option<Closure<'env, T>>,
     result: Option<Result<T, Payload>>,
     waker: Option<Waker>,
+    /// The child was destroyed while the closure runs, which now counts for itself in this group.
+    abandoned: Option<Arc<Node>>,
 }
 
 type Job<'env, T> = Arc<Lock<Slot<'env, T>>>;
@@ -80,6 +84,8 @@ type Job<'env, T> = Arc<Lock<Slot<'env, T>>>;
 /// Runs a closure on a thread for blocking work; the future of a spawned child.
 pub(crate) struct Blocking<'env, T> {
     job: Job<'env, T>,
+    /// The closure after a request to cancel; dropped with this future, or submitted again.
+    taken_back: Option<Closure<'env, T>>,
     submitted: bool,
     /// The node that holds this future while the closure may run.
     held: Option<Arc<Node>>,
@@ -92,7 +98,9 @@ impl<'env, T: Send + 'env> Blocking<'env, T> {
                 closure: Some(Box::new(closure)),
                 result: None,
                 waker: None,
+                abandoned: None,
             })),
+            taken_back: None,
             submitted: false,
             held: None,
         }
@@ -140,13 +148,17 @@ fn work<T>(job: &Lock<Slot<'_, T>>, token: BlockingToken) {
     };
     let node = token.node.clone();
     let result = Frame::Blocking(&node).catch(|| closure(token));
-    let waker = {
+    let (waker, abandoned) = {
         let mut slot = job.lock();
         slot.result = Some(result);
-        slot.waker.take()
+        (slot.waker.take(), slot.abandoned.take())
     };
-    if let Some(waker) = waker {
-        waker.wake();
+    if let Some(group) = abandoned {
+        let result = job.lock().result.take();
+        panics::guard("what an abandoned closure returned", || drop(result));
+        group.closure_left();
+    } else if let Some(waker) = waker {
+        panics::wake(waker);
     }
 }
 
@@ -154,22 +166,26 @@ impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let cancelled = context::is_cancelled();
+        if let Some(closure) = self.taken_back.take_if(|_| !cancelled) {
+            // A shield has come between: the request does not count here any more.
+            self.job.lock().closure = Some(closure);
+            self.submitted = false;
+        }
         let waker = Some(cx.waker().clone());
         let (result, closure, _old) = {
             let mut slot = self.job.lock();
             let old = std::mem::replace(&mut slot.waker, waker);
-            let closure = match context::is_cancelled() {
-                true => slot.closure.take(),
-                false => None,
-            };
+            let closure = slot.closure.take_if(|_| cancelled);
             (slot.result.take(), closure, old)
         };
         if result.is_some() || closure.is_some() {
             self.release();
         }
-        match &closure {
-            Some(_) => drop(closure),
-            None => self.submit(),
+        if closure.is_some() {
+            self.taken_back = closure;
+        } else if self.taken_back.is_none() {
+            self.submit();
         }
         match result {
             Some(Ok(value)) => Poll::Ready(value),
@@ -181,7 +197,15 @@ impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
 
 impl<T> Drop for Blocking<'_, T> {
     fn drop(&mut self) {
-        let closure = self.job.lock().closure.take();
+        let closure = {
+            let mut slot = self.job.lock();
+            let runs = self.held.is_some() && slot.closure.is_none() && slot.result.is_none();
+            if let (true, Some(group)) = (runs, self.held.as_ref().and_then(|node| node.parent())) {
+                group.closure_stays();
+                slot.abandoned = Some(group.clone());
+            }
+            slot.closure.take()
+        };
         drop(closure);
         if let Some(node) = self.held.take() {
             node.release();

@@ -288,6 +288,6 @@ fn leave<T>(spot: Spot<'_>, end: End, value: Option<T>) {
     }
     spot.group.child_left(spot.cell);
     if let Some(joiner) = joiner {
-        joiner.wake();
+        crate::panics::wake(joiner);
     }
 }

@@ -50,7 +50,7 @@ fn one(daemon: bool) -> u64 {
 
 impl Count {
     /// Only under the lock of the node (invariant 1).
-    fn enter(&self, daemon: bool) -> usize {
+    pub(super) fn enter(&self, daemon: bool) -> usize {
         let before = split(self.0.fetch_add(one(daemon), Ordering::Relaxed));
         assert!(before.all < u32::MAX >> 1, "too many children in one group");
         before.all as usize + 1
@@ -165,7 +165,7 @@ impl Granted {
     pub(crate) fn tell(self) {
         match self {
             Granted::Child(cell) => cell.wake_task(),
-            Granted::Spawner(Some(waker)) => waker.wake(),
+            Granted::Spawner(Some(waker)) => crate::panics::wake(waker),
             Granted::Nobody | Granted::Spawner(None) => {}
         }
     }

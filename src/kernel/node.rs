@@ -302,7 +302,7 @@ impl Node {
     pub(crate) fn wake_opener(&self) {
         let waker = self.inside.lock().opener.clone();
         if let Some(waker) = waker {
-            waker.wake();
+            crate::panics::wake(waker);
         }
     }
 

@@ -192,7 +192,7 @@ pub(super) fn propagate(start: Arc<Node>) {
             (inside.opener.clone(), inside.ledger.roster.chunks(), subs)
         };
         if let Some(opener) = opener {
-            opener.wake();
+            crate::panics::wake(opener);
         }
         for chunk in chunks {
             chunk.wake_all();

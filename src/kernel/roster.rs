@@ -274,7 +274,7 @@ impl Cell {
             (slot.task.clone(), slot.node.clone())
         };
         if let Some(waker) = waker {
-            waker.wake();
+            crate::panics::wake(waker);
         }
         if let Some(node) = node {
             node.request_kind(CancelKind::Explicit);
@@ -297,13 +297,14 @@ impl Cell {
     pub(crate) fn wake_task(&self) {
         let waker = self.slot.lock().task.clone();
         if let Some(waker) = waker {
-            waker.wake();
+            crate::panics::wake(waker);
         }
     }
 
     /// Stores the waker of who awaits the handle, unless the child has ended.
     pub(crate) fn park_joiner(&self, waker: &Waker) -> Option<End> {
-        let old = self.slot.lock().joiner.replace(waker.clone());
+        let waker = waker.clone();
+        let old = self.slot.lock().joiner.replace(waker);
         drop(old);
         self.flags.fetch_or(AWAITED, Ordering::AcqRel);
         self.end()

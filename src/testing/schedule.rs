@@ -123,7 +123,7 @@ impl State {
     }
 
     /// The next closure to go on while the simulation winds up: one that can run, or else one that
-    /// has to be stopped.
+    /// has to be stopped: the newest, since what it borrows may be on an older one's stack.
     pub(super) fn next_closure(&mut self) -> Option<u64> {
         while let Some(id) = self.pick() {
             if let Some(Work::Closure(_)) = self.entities.get(&id).map(|entity| &entity.work) {
@@ -132,6 +132,7 @@ impl State {
         }
         self.entities
             .iter_mut()
+            .rev()
             .find_map(|(&id, entity)| match &mut entity.work {
                 Work::Closure(closure) => {
                     closure.stop = true;
