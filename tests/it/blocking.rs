@@ -1,12 +1,20 @@
 //! Blocking children under the simulator. They run in strict hand-off, so one that wants to see a
 //! cancellation arrive waits for it in a `run` of its own.
 
-use std::future::pending;
+use std::{
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
 
-use headcount::{BlockingToken, group, run, time::sleep, timeout};
+use headcount::{BlockingToken, group, run, testing::Sim, time::sleep, timeout};
 
 use crate::support::{
-    Census, Flag, Ledger, Named, Oops, SEEDS, catch, done, message, ok, secs, sim,
+    Census, Flag, Ledger, Named, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim,
+    yield_now,
 };
 
 /// Blocks until the group of the closure is cancelled, and says that it saw it.
@@ -224,4 +232,59 @@ fn a_run_inside_a_blocking_child_shares_the_clock() {
         outcome.unwrap();
         ledger.expect(&[(2000, "around done"), (3000, "run gave 6")]);
     });
+}
+
+/// Rules 29 and 31: a simulation that fails destroys its children first, and a closure that still
+/// runs must then still have what it borrows from the closure that called `run`.
+#[test]
+fn what_a_closure_borrows_outlives_it_when_the_simulation_fails() {
+    struct Local(Arc<AtomicBool>);
+    impl Drop for Local {
+        fn drop(&mut self) {
+            self.0.store(false, SeqCst);
+        }
+    }
+    let late = Arc::new(AtomicUsize::new(0));
+    for seed in 0..SEEDS {
+        let seen = late.clone();
+        let failed = catch_unwind(AssertUnwindSafe(|| {
+            Sim::new(seed).run(async move {
+                let outcome = group(async |g| {
+                    g.spawn_blocking(move |_| {
+                        let alive = Arc::new(AtomicBool::new(true));
+                        let local = Local(alive.clone());
+                        let _ = run(async |r| {
+                            let (borrowed, alive, seen) = (&local, alive.clone(), seen.clone());
+                            r.spawn_blocking(move |token| {
+                                for _ in 0..100 {
+                                    token.is_cancelled();
+                                    std::hint::black_box(std::ptr::from_ref(borrowed));
+                                    if !alive.load(SeqCst) {
+                                        seen.fetch_add(1, SeqCst);
+                                    }
+                                }
+                            });
+                            Ok::<_, Oops>(())
+                        });
+                    });
+                    for _ in 0..seed % 20 {
+                        yield_now().await;
+                    }
+                    done()
+                });
+                let mut outcome = Box::pin(outcome);
+                for _ in 0..20 {
+                    let _ = poll_once(&mut outcome).await;
+                    yield_now().await;
+                }
+                panic!("the simulation fails");
+            })
+        }));
+        assert!(failed.is_err());
+    }
+    assert_eq!(
+        late.load(SeqCst),
+        0,
+        "a closure ran after what it borrows was gone"
+    );
 }
