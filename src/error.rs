@@ -5,7 +5,7 @@ use std::{any::Any, error::Error, fmt, io, panic::Location};
 use crate::{cancel::CancelReason, kernel::roster::Info};
 
 /// A boxed error that may cross threads.
-pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What a child may return: `Result<T, E>`, `()`, or never (`!`).
 ///
@@ -51,6 +51,33 @@ impl<E> IntoOutcome<E> for () {
     }
 }
 
+/// What the future of a release may return: `()`, never (`!`), or `Result<(), X>` with an `X` that turns into a
+/// boxed error. See [`defer`](crate::defer).
+#[diagnostic::on_unimplemented(
+    message = "a release cannot return `{Self}`",
+    note = "a release returns `()`, or `Result<(), X>` where `X` is an error that is `Send + Sync`"
+)]
+pub trait IntoRelease {
+    /// The end of the release.
+    ///
+    /// # Errors
+    ///
+    /// What the release returned.
+    fn into_release(self) -> Result<(), BoxError>;
+}
+
+impl IntoRelease for () {
+    fn into_release(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<X: Into<BoxError>> IntoRelease for Result<(), X> {
+    fn into_release(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
 /// Reaches the type `!`, which has no stable name of its own, as `<fn() -> ! as Returns>::Output`.
 #[doc(hidden)]
 pub trait Returns {
@@ -59,6 +86,12 @@ pub trait Returns {
 
 impl<R> Returns for fn() -> R {
     type Output = R;
+}
+
+impl IntoRelease for <fn() -> ! as Returns>::Output {
+    fn into_release(self) -> Result<(), BoxError> {
+        match self {}
+    }
 }
 
 impl<E> IntoOutcome<E> for <fn() -> ! as Returns>::Output {
@@ -183,8 +216,8 @@ impl<E> GroupError<E> {
         self.failures.is_empty() && self.cleanup.is_empty()
     }
 
-    /// Errors that could not be returned where they arose: those of a boundary inside that was
-    /// dropped or forgotten before it could return.
+    /// Releases that failed, panicked or were cut, and errors that could not be returned where they
+    /// arose: those of a boundary inside that was dropped or forgotten before it could return.
     pub fn cleanup_failures(&self) -> &[CleanupFailure] {
         &self.cleanup
     }
@@ -221,10 +254,12 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
 
 impl<E: fmt::Debug + fmt::Display> Error for GroupError<E> {}
 
-/// An error that could not return where it arose, and whose it is.
+/// A release that failed, panicked or was cut by a [grace](crate::Options::grace), or an error that
+/// could not return where it arose; and whose it is.
 #[derive(Debug)]
 pub struct CleanupFailure {
     who: Info,
+    what: &'static str,
     error: BoxError,
 }
 
@@ -233,7 +268,21 @@ impl CleanupFailure {
     pub(crate) fn from_failure<E: fmt::Debug>(failure: Failure<E>) -> Self {
         CleanupFailure {
             error: format!("{:?}", failure.error).into(),
+            what: "failed and could not return its error",
             who: failure.who,
+        }
+    }
+
+    /// Of what was deferred at `location` in the task `name`.
+    pub(crate) fn of_release(
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+        error: BoxError,
+    ) -> Self {
+        CleanupFailure {
+            who: Info { name, location },
+            what: "did not release what it had deferred",
+            error,
         }
     }
 
@@ -242,12 +291,13 @@ impl CleanupFailure {
         self.who.name.as_deref()
     }
 
-    /// Where the task was spawned, or the boundary opened.
+    /// Where the task was spawned, the boundary opened, or the release deferred.
     pub fn location(&self) -> &'static Location<'static> {
         self.who.location
     }
 
-    /// The error. That of a group of another error type is here as its `Debug` text.
+    /// The error: that which the release returned, or a text that says that it panicked or was cut.
+    /// That of a group of another error type is here as its `Debug` text.
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
@@ -256,7 +306,7 @@ impl CleanupFailure {
 impl fmt::Display for CleanupFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_who(f, self.name(), self.location())?;
-        write!(f, " failed and could not return its error: {}", self.error)
+        write!(f, " {}: {}", self.what, self.error)
     }
 }
 

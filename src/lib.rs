@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cancel;
+mod cleanup;
 mod conclude;
 mod error;
 mod group;
@@ -22,10 +23,12 @@ pub use blocking::unblock;
 pub use cancel::{
     CancelKind, CancelReason, CancelScope, checkpoint, current_deadline, is_cancelled, shield,
 };
+pub use cleanup::{Deferred, bracket, defer};
 #[doc(hidden)]
 pub use error::Returns;
 pub use error::{
-    Cancelled, CleanupFailure, Failure, GroupError, IntoOutcome, JoinError, TimedOut, TrySpawnError,
+    BoxError, Cancelled, CleanupFailure, Failure, GroupError, IntoOutcome, IntoRelease, JoinError,
+    TimedOut, TrySpawnError,
 };
 pub use group::{TaskGroup, group};
 pub use handle::{JoinHandle, TaskId};

@@ -1,6 +1,6 @@
 //! How to open a boundary, when the defaults do not fit.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     kernel::node::{Deadline, Plan},
@@ -29,11 +29,12 @@ pub struct Options {
     name: Option<String>,
     limit: Option<usize>,
     deadline: Option<Instant>,
+    grace: Option<Duration>,
     on_suppressed: Option<SuppressedHook>,
 }
 
 impl Options {
-    /// The defaults: no name, no limit, no deadline.
+    /// The defaults: no name, no limit, no deadline, no grace.
     pub fn new() -> Self {
         Options::default()
     }
@@ -66,6 +67,36 @@ impl Options {
         self
     }
 
+    /// How long releases (see [`defer`](crate::defer)) may take once the group is being torn down.
+    /// Without one they may take as long as they need.
+    ///
+    /// The grace begins when the group is cancelled, from wherever, or else when its first release
+    /// begins after the body and all children have ended. Releases that have not ended when it is
+    /// over are dropped at their next checkpoint (each is polled at least once) and become
+    /// [`cleanup_failures`](crate::GroupError::cleanup_failures). It holds for everything below; of
+    /// several graces around a release the one that ends first binds.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use headcount::{Instant, Options, defer, testing::Sim, time::sleep};
+    /// use std::{convert::Infallible, time::Duration};
+    ///
+    /// Sim::new(0).run(async {
+    ///     let start = Instant::now();
+    ///     let error = Options::new().grace(Duration::from_secs(3)).group(async |_| {
+    ///         let _slow = defer((), |()| sleep(Duration::from_secs(60)));
+    ///         Ok::<_, Infallible>(())
+    ///     });
+    ///     assert_eq!(error.await.unwrap_err().cleanup_failures().len(), 1);
+    ///     assert_eq!(start.elapsed(), Duration::from_secs(3));
+    /// });
+    /// # }
+    /// ```
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
     /// Calls `hook` with each failure that cannot be carried by what the opener returns: a second
     /// panic, or an error beside a panic. Boundaries inside that have no hook of their own use it
     /// too. Without one, such failures go to the log as errors.
@@ -79,6 +110,7 @@ impl Options {
             name: self.name.map(String::into_boxed_str),
             limit: self.limit,
             deadline: self.deadline.map(Deadline::At),
+            grace: self.grace,
             salvage: None,
             on_suppressed: self.on_suppressed,
         }
@@ -91,6 +123,7 @@ impl fmt::Debug for Options {
             .field("name", &self.name)
             .field("limit", &self.limit)
             .field("deadline", &self.deadline)
+            .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use std::{
     task::Waker,
 };
 
-use crate::error::CleanupFailure;
+use crate::error::{BoxError, CleanupFailure};
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
@@ -37,6 +37,13 @@ impl Panic {
             Some(name) => name.to_string(),
             None => self.location.to_string(),
         }
+    }
+
+    /// For where a panic has to be returned as an error.
+    pub(crate) fn into_error(self) -> BoxError {
+        let error = format!("panicked: {}", text(&self.payload));
+        discard(self.payload);
+        error.into()
     }
 
     /// Goes on unwinding where the boundary was opened, with the payload unchanged.

@@ -5,9 +5,15 @@
 //! (panics, errors) moves to the nearest live ancestor, and it leaves the list. Its parent does not
 //! return before its list is empty. The numbered invariants are in `kernel/README.md`.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+};
 
-use super::node::{ENDED, Kind, Node, ORPHAN, POLLED};
+use super::{
+    node::{ENDED, Kind, Node, ORPHAN, POLLED},
+    obligations::{Obligation, hand_over},
+};
 use crate::{
     cancel::{CancelKind, CancelReason},
     error::CleanupFailure,
@@ -116,10 +122,7 @@ impl Node {
     /// Ends the boundary if nothing lives below it. The opener calls this at its close.
     pub(crate) fn try_close(&self) -> bool {
         let mut inside = self.inside.lock();
-        if !inside.subs.is_empty() {
-            return false;
-        }
-        if self.count.living() > 0 {
+        if !inside.subs.is_empty() || !inside.owed.is_empty() || self.count.living() > 0 {
             return false;
         }
         let spawners = inside.ledger.close();
@@ -173,6 +176,31 @@ impl Node {
     pub(crate) fn orphan_leftovers(&self) {
         inline_subs(self, false).into_iter().for_each(orphan);
     }
+
+    /// Does nothing live below but releases?
+    pub(super) fn is_alone(&self) -> bool {
+        let inside = self.inside.lock();
+        let releases = |sub: &Arc<Node>| sub.kind == Kind::Release;
+        self.count.living() == 0 && inside.subs.iter().all(|(_, sub)| releases(sub))
+    }
+
+    /// When nothing is owed any more: releases that are still linked have their future in a `close`
+    /// that was forgotten, or is kept where it does not belong.
+    pub(super) fn orphan_forgotten_releases(self: &Arc<Self>) {
+        let left: Vec<_> = {
+            let inside = self.inside.lock();
+            if !inside.owed.is_empty() {
+                return;
+            }
+            let subs = inside.subs.iter().map(|(_, sub)| sub);
+            let left = subs.filter(|sub| sub.kind == Kind::Release && !sub.is_orphan());
+            left.cloned().collect()
+        };
+        for release in left {
+            release.report_forgotten();
+            orphan(release);
+        }
+    }
 }
 
 /// The linked boundaries that are polled by the opener's own task. Inline children count as such
@@ -180,7 +208,12 @@ impl Node {
 fn inline_subs(node: &Node, gone: bool) -> Vec<Arc<Node>> {
     let inside = node.inside.lock();
     let subs = inside.subs.iter().map(|(_, sub)| sub);
-    let inline = |sub: &&Arc<Node>| sub.kind != Kind::Task || (gone && node.kind == Kind::Scope);
+    let inline = |sub: &&Arc<Node>| match sub.kind {
+        Kind::Task => gone && node.kind == Kind::Scope,
+        // Polled by whoever has it, not by the body.
+        Kind::Release => false,
+        _ => true,
+    };
     subs.filter(inline)
         .filter(|sub| !sub.is_orphan())
         .cloned()
@@ -203,6 +236,10 @@ fn orphan_all(start: Arc<Node>) {
         node.request_kind(CancelKind::Dropped);
         node.wait_for_children();
         work.extend(inline_subs(&node, true));
+        // What it has begun to release goes on, half done, with somebody who polls it.
+        for obligation in node.take_begun() {
+            hand_over(node.parent().cloned(), &node.runtime(), obligation);
+        }
         settle(node);
     }
 }
@@ -210,7 +247,7 @@ fn orphan_all(start: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 pub(super) fn settle(mut node: Arc<Node>) {
     loop {
-        let (spawners, estate) = {
+        let (spawners, estate, owed) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -224,12 +261,13 @@ pub(super) fn settle(mut node: Arc<Node>) {
             }
             let spawners = inside.ledger.close();
             node.raise(ENDED);
-            (spawners, std::mem::take(&mut inside.inherited))
+            let owed = std::mem::take(&mut inside.owed);
+            (spawners, std::mem::take(&mut inside.inherited), owed)
         };
         spawners.into_iter().for_each(crate::panics::wake);
-        let heir = node.unlink();
-        bequeath(&node, estate);
-        match heir {
+        // Before the parent can end without it.
+        bequeath(&node, estate, owed);
+        match node.unlink() {
             Some(parent) if parent.is_orphan() => node = parent,
             Some(parent) => return parent.something_left(),
             None => return,
@@ -238,7 +276,12 @@ pub(super) fn settle(mut node: Arc<Node>) {
 }
 
 /// Moves what an ended orphan held to its ancestors; each item finds its own heir.
-fn bequeath(node: &Arc<Node>, estate: Inheritance) {
+fn bequeath(node: &Arc<Node>, estate: Inheritance, owed: VecDeque<Obligation>) {
+    for mut obligation in owed {
+        // What it waited for has ended.
+        obligation.hurry();
+        hand_over(node.parent().cloned(), &node.runtime(), obligation);
+    }
     for panic in estate.panics {
         let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
         node.record_panic(panic, reason);

@@ -21,7 +21,9 @@ use super::{
     adoption::orphan,
     book::Book,
     context::Frame,
+    drive::poll_drained,
     node::{Kind, Node, Plan},
+    obligations::{Stage, poll_owed},
     roster::{CellRef, End},
 };
 use crate::{
@@ -96,6 +98,14 @@ impl Spot<'_> {
         };
         let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
         self.group.record_panic(panic, reason);
+    }
+
+    /// Drops an output that nobody reads. What it defers goes to the group, since the child has
+    /// nobody left to poll a release.
+    fn discard<T>(&self, output: T) {
+        if let Err(payload) = Frame::Node(self.group).catch(|| drop(output)) {
+            self.record_panic(payload);
+        }
     }
 
     /// Runs code of the user in this child's frame; true if it did not panic.
@@ -191,7 +201,7 @@ where
                 Phase::Running => spot.may_drop(),
                 Phase::Draining(..) => {
                     if let Some(node) = spot.cell.node() {
-                        ready!(super::drive::poll_drained(&node, cx));
+                        ready!(poll_drained(&node, cx, || {}));
                         node.depart();
                     }
                     if let Phase::Draining(end, value) = std::mem::replace(this.phase, Phase::Done)
@@ -235,6 +245,7 @@ where
                     spot.cell.park_task(cx.waker());
                     if let Some(node) = spot.cell.node() {
                         node.register(cx.waker());
+                        let _ = poll_owed(&node, Stage::Body, cx);
                     }
                     if let Some(node) = draining {
                         node.orphan_unpolled();
@@ -272,7 +283,7 @@ fn leave<T>(spot: Spot<'_>, end: End, value: Option<T>) {
     let mut output = std::ptr::null_mut();
     if let Some(value) = value {
         if spot.cell.is_unread() {
-            spot.guard(|| drop(value));
+            spot.discard(value);
         } else {
             output = Box::into_raw(Box::new(value)).cast::<()>();
         }
@@ -283,7 +294,7 @@ fn leave<T>(spot: Spot<'_>, end: End, value: Option<T>) {
         if !output.is_null() {
             // SAFETY: `output` came from `Box::into_raw` of a `Box<T>` above and the handle left
             // before it was published, so nobody else takes it (roster, invariant 2).
-            spot.guard(|| drop(unsafe { Box::from_raw(output.cast::<T>()) }));
+            spot.discard(unsafe { Box::from_raw(output.cast::<T>()) });
         }
     }
     spot.group.child_left(spot.cell);

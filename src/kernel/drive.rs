@@ -16,6 +16,7 @@ use super::{
     adoption::orphan,
     context::{self, Frame},
     node::{Kind, Node},
+    obligations::{Stage, poll_owed},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -154,6 +155,8 @@ impl<F: Future> Future for Drive<F> {
                             node.orphan_unpolled();
                         }
                         watch_deadline(node, this.timer, cx);
+                        // Pending or not, the body goes on beside it.
+                        let _ = poll_owed(node, Stage::Body, cx);
                         if !node.may_drop_inner() {
                             return Poll::Pending;
                         }
@@ -204,15 +207,14 @@ fn poll_closing<T>(
         if how.forbidden {
             guard(node, || *value = None);
         }
-        loop {
-            watch_deadline(node, timer, cx);
-            ready!(poll_drained(node, cx));
+        watch_deadline(node, timer, cx);
+        let drained = poll_drained(node, cx, || {
             // What was cancelled from above while somebody lived below has no value.
-            if !node.is_doomed() || value.is_none() {
-                break;
+            if node.is_doomed() {
+                guard(node, || *value = None);
             }
-            guard(node, || *value = None);
-        }
+        });
+        ready!(drained);
         node.depart();
         // A real error is returned even if an ancestor is cancelled; everything else stays
         // pending until that ancestor drops the code around.
@@ -247,28 +249,28 @@ impl Drop for Polling<'_> {
     }
 }
 
-/// Looks at the boundary's own deadline, and sees to it that the opener is woken when it comes.
+/// Looks at when the boundary has to be cancelled, and sees to it that the opener is woken then.
 fn watch_deadline(node: &Arc<Node>, timer: &mut Option<Timer>, cx: &mut Context<'_>) {
-    let deadline = match node.is_requested() {
-        true => None,
-        false => node.deadline(),
-    };
-    let Some(deadline) = deadline else {
+    let Some(due) = node.due() else {
         if let Some(timer) = timer {
             timer.clear();
         }
         return;
     };
     let timer = timer.get_or_insert_with(|| node.runtime().timer());
-    timer.set(deadline);
+    timer.set(due);
     if timer.poll(cx).is_ready() {
-        node.expire_around(node.runtime().now());
-        node.request_kind(CancelKind::Deadline);
+        node.expire(node.runtime().now());
     }
 }
 
-/// Waits until nothing lives below the node, and closes it. The body is gone by now.
-pub(super) fn poll_drained(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
+/// Waits until nothing lives below the node, runs what is owed, and closes it. The body is gone by
+/// now. `alone` is called when nothing else lives below.
+pub(super) fn poll_drained(
+    node: &Arc<Node>,
+    cx: &mut Context<'_>,
+    mut alone: impl FnMut(),
+) -> Poll<()> {
     if node.has_ended() {
         return Poll::Ready(());
     }
@@ -276,20 +278,38 @@ pub(super) fn poll_drained(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
     node.register(cx.waker());
     node.wait_for_children();
     node.orphan_leftovers();
-    match node.try_close() {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
+    loop {
+        if !node.is_alone() {
+            let _ = poll_owed(node, Stage::Children, cx);
+            if !node.is_alone() {
+                return Poll::Pending;
+            }
+        }
+        alone();
+        if node.owes() {
+            node.begin_grace();
+            ready!(poll_owed(node, Stage::Alone, cx));
+        }
+        node.orphan_forgotten_releases();
+        if node.try_close() {
+            return Poll::Ready(());
+        }
+        if node.is_alone() {
+            // A kept release is being polled elsewhere, or one has just arrived: either wakes.
+            return Poll::Pending;
+        }
+        // A release has spawned into a group that was still open.
     }
 }
 
 /// Runs code of the user inside the node's frame.
-fn guard(node: &Arc<Node>, f: impl FnOnce()) {
+pub(super) fn guard(node: &Arc<Node>, f: impl FnOnce()) {
     if let Err(payload) = Frame::Node(node).catch(f) {
         record_panic(node, payload);
     }
 }
 
-fn record_panic(node: &Arc<Node>, payload: Payload) {
+pub(super) fn record_panic(node: &Arc<Node>, payload: Payload) {
     let panic = Panic {
         payload,
         name: node.name.clone(),

@@ -14,6 +14,8 @@ pub(crate) mod inline;
 pub(crate) mod join;
 pub(crate) mod ledger;
 pub(crate) mod node;
+pub(crate) mod obligations;
 mod requests;
 pub(crate) mod roster;
 pub(crate) mod spawn;
+mod stopping;

@@ -6,6 +6,7 @@
 //! The numbered invariants of this file are in `kernel/README.md` under "The tree".
 
 use std::{
+    collections::VecDeque,
     panic::Location,
     sync::{Arc, OnceLock, Weak},
     task::Waker,
@@ -19,6 +20,7 @@ use super::{
     atomic::{AtomicU32, AtomicUsize, Lock, Ordering},
     context,
     ledger::{Count, Ledger},
+    obligations::Obligation,
 };
 use crate::{cancel::CancelReason, runtime::Runtime, time::Instant};
 
@@ -51,6 +53,13 @@ pub(super) const CAUGHT: u32 = 1 << 12;
 /// A real error is held: it must be returned even if cancelled from above. Never cleared.
 pub(super) const FAILED: u32 = 1 << 10;
 
+/// Releases are owed here. Set under the lock, never cleared.
+pub(super) const OWES: u32 = 1 << 14;
+/// Asked to come to an end by its own shutdown. Never cleared.
+pub(super) const ASKED: u32 = 1 << 15;
+/// Such a question from above is visible here. Follows the parent, as `ABOVE` does.
+pub(super) const ASKED_ABOVE: u32 = 1 << 16;
+
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -61,12 +70,23 @@ pub(crate) enum Kind {
     Cancel,
     /// The wrapper of a spawned child.
     Task,
+    /// A release; see `obligations`.
+    Release,
+    /// A child that belongs to the caller of `start` until it has started.
+    Start,
+    /// A task that waits for a request to stop.
+    Watch,
 }
 
 impl Kind {
     /// Does the opener return a `GroupError`?
     pub(super) fn returns_errors(self) -> bool {
         matches!(self, Kind::Run | Kind::Group | Kind::Scope)
+    }
+
+    /// Is it polled as a part of its parent's body, which must not be dropped before it has drained?
+    pub(super) fn is_inner(self) -> bool {
+        !matches!(self, Kind::Task | Kind::Release | Kind::Watch)
     }
 }
 
@@ -83,6 +103,8 @@ pub(crate) struct Node {
     pub(crate) location: &'static Location<'static>,
     /// Has it a limit? So that the end of a child takes the lock only if it must.
     pub(super) limited: bool,
+    /// How long releases may take once the boundary is being torn down.
+    pub(super) grace: Option<Duration>,
     place: OnceLock<Place>,
     pub(super) state: AtomicU32,
     /// Living spawned children.
@@ -107,6 +129,11 @@ pub(super) struct Inside {
     pub(super) opener: Option<Waker>,
     pub(super) reason: Option<Box<CancelReason>>,
     pub(super) deadline: Option<Deadline>,
+    /// When a graceful stop becomes a request to cancel.
+    pub(super) stop_at: Option<Instant>,
+    /// When the grace ends, once it has begun.
+    pub(super) grace_end: Option<Instant>,
+    pub(super) owed: VecDeque<Obligation>,
     pub(super) inherited: Inheritance,
 }
 
@@ -123,6 +150,7 @@ pub(crate) struct Plan {
     pub(crate) name: Option<Box<str>>,
     pub(crate) limit: Option<usize>,
     pub(crate) deadline: Option<Deadline>,
+    pub(crate) grace: Option<Duration>,
     pub(crate) salvage: Option<Weak<dyn super::adoption::Salvage>>,
     pub(crate) on_suppressed: Option<crate::panics::SuppressedHook>,
 }
@@ -135,8 +163,12 @@ impl Node {
             name: plan.name,
             location,
             limited: plan.limit.is_some(),
+            grace: plan.grace,
             place: OnceLock::new(),
-            state: AtomicU32::new(0),
+            state: AtomicU32::new(match kind {
+                Kind::Release => SHIELD,
+                _ => 0,
+            }),
             count: Count::default(),
             inner: AtomicUsize::new(0),
             shields: AtomicUsize::new(0),
@@ -162,6 +194,10 @@ impl Node {
 
     pub(super) fn settle_at(&self, parent: Option<Arc<Node>>, runtime: Runtime) -> bool {
         self.place.set(Place { parent, runtime }).is_ok()
+    }
+
+    pub(super) fn is_placed(&self) -> bool {
+        self.place.get().is_some()
     }
 
     pub(crate) fn parent(&self) -> Option<&Arc<Node>> {
@@ -236,6 +272,16 @@ impl Node {
 
     /// Is a request from above visible here?
     pub(crate) fn is_cancelled_from_above(&self) -> bool {
+        self.sees_from_above(OWN, ABOVE)
+    }
+
+    /// Is the code in here asked to come to an end, by its own boundary or from above?
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.has(ASKED) || self.sees_from_above(ASKED, ASKED_ABOVE)
+    }
+
+    /// `above` follows what the parent sees of `own`, out to the nearest shield.
+    fn sees_from_above(&self, own: u32, above: u32) -> bool {
         let mut node = self;
         loop {
             let state = node.state.load(Ordering::Acquire);
@@ -243,13 +289,13 @@ impl Node {
                 return false;
             }
             if state & LINKED != 0 {
-                return state & ABOVE != 0;
+                return state & above != 0;
             }
             // Not linked: nothing lives below it, so nobody keeps its flag up to date.
             let Some(parent) = node.parent() else {
                 return false;
             };
-            if parent.has(OWN) {
+            if parent.has(own) {
                 return true;
             }
             node = parent;
@@ -260,6 +306,7 @@ impl Node {
     /// while a boundary inside drains or a shield is at work.
     pub(crate) fn may_drop_inner(&self) -> bool {
         self.is_cancelled()
+            && self.kind != Kind::Start
             && self.shields.load(Ordering::Acquire) == 0
             && self.inner.load(Ordering::Acquire) == 0
     }
@@ -320,7 +367,7 @@ impl Node {
             };
             {
                 let mut inside = parent.inside.lock();
-                let inner = if node.kind == Kind::Task { 0 } else { INNER };
+                let inner = if node.kind.is_inner() { INNER } else { 0 };
                 if node.raise(LINKED | inner) & LINKED != 0 {
                     return;
                 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{
     atomic::{AtomicU32, Ordering},
-    node::{ABOVE, ACTIVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, SHIELD},
+    node::{ABOVE, ACTIVE, ASKED, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, SHIELD},
+    stopping::earliest,
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -23,6 +24,7 @@ impl Node {
             }
             inside.reason = Some(Box::new(reason));
         }
+        self.begin_grace();
         propagate(self.clone());
         true
     }
@@ -62,15 +64,12 @@ impl Node {
 
     /// The earliest deadline from here out to the nearest shield.
     pub(crate) fn effective_deadline(&self) -> Option<Instant> {
-        let (mut node, mut earliest) = (self, None);
+        let (mut node, mut deadline) = (self, None);
         loop {
-            earliest = match (earliest, node.deadline()) {
-                (Some(one), Some(other)) => Some(Instant::min(one, other)),
-                (one, other) => one.or(other),
-            };
+            deadline = earliest(deadline, node.deadline());
             match node.parent() {
                 Some(parent) if !node.has(SHIELD) => node = parent,
-                _ => return earliest,
+                _ => return deadline,
             }
         }
     }
@@ -125,15 +124,16 @@ impl Node {
 
     /// The boundaries around this one whose openers are polled by the same task: dropping one of
     /// them would drop this one too. The chain ends with the wrapper of a spawned child; through
-    /// an inline child it goes on into the scope that polls it.
+    /// an inline child it goes on into the scope that polls it. A release is no part of the body
+    /// that runs beside it, so it ends there too.
     fn chain(&self) -> impl Iterator<Item = &Node> {
-        let mut next = self.parent();
+        let mut next = self.parent().filter(|_| self.kind != Kind::Release);
         std::iter::from_fn(move || {
             let node = next?;
             let parent = node.parent();
             next = match node.kind {
                 Kind::Task => parent.filter(|group| group.kind == Kind::Scope),
-                Kind::Run => None,
+                Kind::Run | Kind::Release => None,
                 _ => parent,
             };
             Some(&**node)
@@ -163,22 +163,40 @@ impl Node {
     }
 
     /// Takes over what is visible from above; true if what is visible here has changed.
-    pub(super) fn refresh(&self) -> bool {
+    pub(super) fn refresh(self: &Arc<Self>) -> bool {
         let Some(parent) = self.parent() else {
             return false;
         };
-        // The lock makes the look at the parent and the change here one step among refreshes: the
-        // last one to run has seen the parent's last state.
-        let _inside = self.inside.lock();
-        let before = if parent.is_cancelled() {
-            self.state.fetch_or(ABOVE, Ordering::AcqRel)
-        } else {
-            self.state.fetch_and(!ABOVE, Ordering::AcqRel)
+        let (before, after) = {
+            // The lock makes the look at the parent and the change here one step among refreshes:
+            // the last one to run has seen the parent's last state.
+            let _inside = self.inside.lock();
+            let before = self.follow(ABOVE, parent.is_cancelled());
+            self.follow(ASKED_ABOVE, parent.is_shutting_down());
+            self.doom_if_cancelled();
+            (before, self.state.load(Ordering::Acquire))
         };
-        self.doom_if_cancelled();
-        let visible = |state: u32| state & OWN != 0 || state & (ABOVE | SHIELD) == ABOVE;
-        visible(before) != visible(self.state.load(Ordering::Acquire))
+        if self.grace.is_some() && visible(after).0 {
+            self.begin_grace();
+        }
+        visible(before) != visible(after)
     }
+
+    fn follow(&self, flag: u32, on: bool) -> u32 {
+        match on {
+            true => self.state.fetch_or(flag, Ordering::AcqRel),
+            false => self.state.fetch_and(!flag, Ordering::AcqRel),
+        }
+    }
+}
+
+/// What a state shows to the code inside: a request to cancel, a question to stop.
+fn visible(state: u32) -> (bool, bool) {
+    let open = state & SHIELD == 0;
+    (
+        state & OWN != 0 || (open && state & ABOVE != 0),
+        state & ASKED != 0 || (open && state & ASKED_ABOVE != 0),
+    )
 }
 
 /// Tells everything below a node whose visible state has changed: a worklist instead of recursion,

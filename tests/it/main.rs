@@ -8,6 +8,7 @@ mod support;
 mod adoption;
 mod blocking;
 mod deep;
+mod finalizers;
 mod forgotten;
 mod in_a_group;
 mod in_a_scope;

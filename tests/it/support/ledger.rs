@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use headcount::time::{Instant, sleep};
+use headcount::{
+    Deferred, defer,
+    time::{Instant, sleep},
+};
 
 use super::Oops;
 
@@ -104,6 +107,27 @@ impl Ledger {
             mark.finish("failed");
             Err(Oops(name))
         }
+    }
+
+    /// A guard whose release notes its begin, takes `dur`, and notes its end.
+    pub fn deferred(&self, name: &'static str, dur: Duration) -> Deferred<Ledger> {
+        defer(self.clone(), move |ledger| async move {
+            ledger.release(name, dur).await;
+        })
+    }
+
+    /// The same, and then it fails.
+    pub fn deferred_failing(&self, name: &'static str, dur: Duration) -> Deferred<Ledger> {
+        defer(self.clone(), move |ledger| async move {
+            ledger.release(name, dur).await;
+            Err::<(), _>(name)
+        })
+    }
+
+    async fn release(&self, name: &'static str, dur: Duration) {
+        self.note(format!("{name} releasing"));
+        sleep(dur).await;
+        self.note(format!("{name} released"));
     }
 
     /// Waits for ever; dropped it notes `"{name} cut"`.

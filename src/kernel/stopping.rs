@@ -1,0 +1,103 @@
+//! Coming to an end in time: the graceful stop, and the grace of releases.
+//!
+//! Invariants
+//! 1. A graceful stop asks (`ASKED`, visible below as a request to cancel is) and sets a time; the
+//!    opener watches that time and turns the question into a request.
+//! 2. The grace of a boundary begins once: with the first request that is visible in it, or when its
+//!    tear-down has come to the releases. Its end is the end of every release below, through
+//!    shields too. Each release watches the earliest end around it; whoever begins a grace wakes
+//!    the releases below afterwards, so none sleeps past an end that it has not seen.
+
+use std::{sync::Arc, time::Duration};
+
+use super::node::{ASKED, Deadline, Kind, Node, OWN};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    time::Instant,
+};
+
+impl Node {
+    /// Asks everything below to come to an end, and cancels what is left when `grace` is over. Of
+    /// several stops the earliest binds.
+    pub(crate) fn stop(self: &Arc<Self>, grace: Duration) {
+        let at = self.runtime().now() + grace;
+        {
+            let mut inside = self.inside.lock();
+            inside.stop_at = Some(inside.stop_at.map_or(at, |earlier| earlier.min(at)));
+            self.raise(ASKED);
+        }
+        super::requests::propagate(self.clone());
+    }
+
+    /// Begins the grace, if this boundary has one.
+    pub(super) fn begin_grace(self: &Arc<Self>) {
+        let Some(grace) = self.grace else {
+            return;
+        };
+        let end = self.runtime().now() + grace;
+        {
+            let mut inside = self.inside.lock();
+            if inside.grace_end.is_some() {
+                return;
+            }
+            inside.grace_end = Some(end);
+        }
+        let mut work = vec![self.clone()];
+        while let Some(node) = work.pop() {
+            if node.kind == Kind::Release {
+                node.wake_opener();
+            }
+            let inside = node.inside.lock();
+            work.extend(inside.subs.iter().map(|(_, sub)| sub.clone()));
+        }
+    }
+
+    /// When this boundary has to be cancelled, as far as that is known now.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.has(OWN) {
+            return None;
+        }
+        if self.kind == Kind::Release {
+            return self.grace_around();
+        }
+        let inside = self.inside.lock();
+        let deadline = match inside.deadline {
+            Some(Deadline::At(at)) => Some(at),
+            Some(Deadline::After(_)) | None => None,
+        };
+        earliest(deadline, inside.stop_at)
+    }
+
+    /// The earliest end of a grace that has begun around here.
+    fn grace_around(&self) -> Option<Instant> {
+        let (mut next, mut end) = (self.parent(), None);
+        while let Some(node) = next {
+            if node.grace.is_some() {
+                end = earliest(end, node.inside.lock().grace_end);
+            }
+            next = node.parent();
+        }
+        end
+    }
+
+    /// The time that `due` gave has come.
+    pub(super) fn expire(self: &Arc<Self>, now: Instant) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.expire_around(now);
+            self.request_kind(CancelKind::Deadline);
+        } else {
+            let mut reason = CancelReason::new(CancelKind::Shutdown);
+            if self.kind == Kind::Release {
+                reason.message = Some("the grace of a boundary around has ended".into());
+            }
+            self.request(reason);
+        }
+    }
+}
+
+pub(super) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
