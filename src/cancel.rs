@@ -15,6 +15,7 @@ use crate::{
         context,
         drive::{Drive, Outcome},
         node::{Deadline, Kind, Node, Plan},
+        watch::Watch,
     },
     time::Instant,
 };
@@ -190,12 +191,7 @@ impl CancelScope {
             "a CancelScope was entered a second time: make a new scope for each section"
         );
         let outcome = Drive::new(self.node.clone(), future).await;
-        let (panics, _) = self.node.take_held();
-        let mut panics = panics.into_iter();
-        if let Some(first) = panics.next() {
-            panics.for_each(|panic| self.node.suppress(panic.into()));
-            first.resume();
-        }
+        self.node.resume_panic();
         match outcome {
             Outcome::Value(value) => Ok(value),
             Outcome::Dropped => {
@@ -335,6 +331,41 @@ pub async fn checkpoint() {
         Poll::Pending
     })
     .await
+}
+
+/// Waits until the code around is asked to stop: by a [`shutdown`](crate::TaskGroup::shutdown) of a
+/// boundary around it, or by a cancellation (which drops it at its next checkpoint).
+///
+/// This is how a task takes part in a graceful stop: it waits for its work and for this, and when
+/// this comes first it finishes in order. A [`shield`] keeps requests from outside away from it too.
+/// Outside of any boundary it never resolves.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+/// use std::time::Duration;
+///
+/// headcount::run(async |g| {
+///     let stopper = g.clone();
+///     g.spawn(async move { stopper.shutdown(Duration::from_secs(10)) });
+///     headcount::cancelled().await;
+///     assert!(headcount::is_shutting_down() && !headcount::is_cancelled());
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Nothing can be lost.
+#[track_caller]
+pub fn cancelled() -> impl Future<Output = ()> {
+    Watch::default()
+}
+
+/// Is the code that runs now asked to come to an end, by a
+/// [`shutdown`](crate::TaskGroup::shutdown) of a boundary around? False outside of any boundary.
+pub fn is_shutting_down() -> bool {
+    context::is_shutting_down()
 }
 
 /// Is a request to cancel pending for the code that runs now? It takes effect at its next

@@ -370,6 +370,51 @@ impl From<JoinError> for io::Error {
     }
 }
 
+/// Why a child did not [`start`](crate::TaskGroup::start).
+#[derive(Debug)]
+pub struct StartError<E>(pub(crate) NotStarted<E>);
+
+#[derive(Debug)]
+pub(crate) enum NotStarted<E> {
+    Failed(E),
+    Cancelled,
+    Never,
+}
+
+impl<E> StartError<E> {
+    /// Was the child cancelled before it had started: by its group, or because its group was closed?
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.0, NotStarted::Cancelled)
+    }
+
+    /// Did the child end without an error and without having started?
+    pub fn is_never_started(&self) -> bool {
+        matches!(self.0, NotStarted::Never)
+    }
+
+    /// The child's own error.
+    pub fn into_error(self) -> Option<E> {
+        match self.0 {
+            NotStarted::Failed(error) => Some(error),
+            NotStarted::Cancelled | NotStarted::Never => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for StartError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            NotStarted::Failed(error) => write!(f, "the child failed before it started: {error}"),
+            NotStarted::Cancelled => f.write_str("the child was cancelled before it started"),
+            NotStarted::Never => f.write_str(
+                "the child ended before it started: it has to call `started.send(..)` when it is ready",
+            ),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> Error for StartError<E> {}
+
 /// The refusal of [`try_spawn`](crate::TaskGroup::try_spawn), with the future, which was not
 /// polled.
 pub struct TrySpawnError<F> {

@@ -61,6 +61,10 @@ impl<T> JoinHandle<T> {
         JoinHandle { claim }
     }
 
+    pub(crate) fn claim(&self) -> &Claim<T> {
+        &self.claim
+    }
+
     /// Asks the child to end. It is dropped at its next checkpoint, by its own executor, not in this
     /// call. Awaiting the handle afterwards waits for that. Its siblings go on.
     pub fn cancel(&self) {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
+mod boundary;
 mod cancel;
 mod cleanup;
 mod conclude;
@@ -14,21 +15,24 @@ mod run;
 mod runtime;
 mod scope;
 mod spawning;
+mod start;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
 mod timeout;
 
 pub use blocking::unblock;
+pub use boundary::Boundary;
 pub use cancel::{
-    CancelKind, CancelReason, CancelScope, checkpoint, current_deadline, is_cancelled, shield,
+    CancelKind, CancelReason, CancelScope, cancelled, checkpoint, current_deadline, is_cancelled,
+    is_shutting_down, shield,
 };
 pub use cleanup::{Deferred, bracket, defer};
 #[doc(hidden)]
 pub use error::Returns;
 pub use error::{
     BoxError, Cancelled, CleanupFailure, Failure, GroupError, IntoOutcome, IntoRelease, JoinError,
-    TimedOut, TrySpawnError,
+    StartError, TimedOut, TrySpawnError,
 };
 pub use group::{TaskGroup, group};
 pub use handle::{JoinHandle, TaskId};
@@ -38,6 +42,7 @@ pub use panics::Suppressed;
 pub use run::run;
 pub use scope::{Scope, scope};
 pub use spawning::GroupStats;
+pub use start::Started;
 pub use time::Instant;
 pub use timeout::{move_on_after, timeout, timeout_at};
 

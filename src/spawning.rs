@@ -213,6 +213,85 @@ macro_rules! spawning {
                 self.book.node().request(reason);
             }
 
+            /// Asks everything below to come to an end in its own time, and cancels what is left
+            /// when `grace` has passed. The opener's own await waits for the end.
+            ///
+            /// From now on [`cancelled`](crate::cancelled) resolves in every task below, and
+            /// [`is_shutting_down`](Self::is_shutting_down) is true; nothing is cut before the grace
+            /// is over. Releases (see [`defer`](crate::defer)) of what is cancelled then still run;
+            /// [`Options::grace`](crate::Options::grace) bounds them. Of several stops, of this
+            /// group or of those around it, the earliest binds.
+            ///
+            #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\n", $open, "(async |g| {")]
+            ///     g.spawn(async {
+            ///         headcount::cancelled().await; // asked to stop
+            ///         /* finish in order */
+            ///     });
+            ///     g.shutdown(std::time::Duration::from_secs(30));
+            ///     Ok::<_, std::io::Error>(())
+            /// })
+            /// # .await.unwrap() }) }
+            /// ```
+            pub fn shutdown(&self, grace: std::time::Duration) {
+                self.book.node().stop(grace);
+            }
+
+            /// Has the group, or one around it, been asked to [`shutdown`](Self::shutdown)?
+            pub fn is_shutting_down(&self) -> bool {
+                self.book.node().is_shutting_down()
+            }
+
+            /// Spawns a child that has to get ready before the caller goes on: waits until it calls
+            /// [`Started::send`](crate::Started::send), and gives what it sent.
+            ///
+            /// Until then the child belongs to the caller: its error or panic comes out here and
+            /// does not touch the group, and a cancellation of the caller ends it. From then on it
+            /// is a child of this group like any other. It counts in the group, and is cancelled
+            /// with it, from the first poll of this future on; under a
+            /// [limit](crate::Options::limit) it may have to wait in line.
+            ///
+            #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\n", $open, "(async |g| {")]
+            ///     let port = g.start(|started| async move {
+            ///         started.send(8080); // bound and listening
+            ///         /* serve */
+            ///     });
+            ///     assert_eq!(port.await.unwrap(), 8080);
+            ///     Ok::<_, std::io::Error>(())
+            /// })
+            /// # .await.unwrap() }) }
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// [`StartError`](crate::StartError) if the child failed, was cancelled, or ended before
+            /// it had started.
+            ///
+            /// # Panics
+            ///
+            /// With the panic of the child, if that comes before it has started.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropped before the child has started, this cancels it, and the boundary around waits
+            /// for that.
+            #[track_caller]
+            pub fn start<V, O, F, Fut>(
+                &self,
+                child: F,
+            ) -> impl Future<Output = Result<V, crate::error::StartError<E>>>
+            where
+                V: Send + 'env,
+                F: FnOnce(crate::start::Started<V>) -> Fut,
+                Fut: Future<Output = O> + Send + 'env,
+                O: IntoOutcome<E>,
+            {
+                let info = spawning::info(None, Location::caller());
+                let counted = matches!(self.home(), Home::Runtime);
+                crate::start::start(info.clone(), counted, child, move |future| {
+                    self.spawn_as(info, Ask::Queue, future)
+                })
+            }
+
             /// Has the group been asked to end, by `cancel`, a failure, its deadline, or from
             /// outside?
             pub fn is_cancelled(&self) -> bool {

@@ -119,6 +119,16 @@ impl Node {
         )
     }
 
+    /// Goes on unwinding with the first panic that the ended boundary holds, if any.
+    pub(crate) fn resume_panic(&self) {
+        let (panics, _) = self.take_held();
+        let mut panics = panics.into_iter();
+        if let Some(first) = panics.next() {
+            panics.for_each(|panic| self.suppress(panic.into()));
+            first.resume();
+        }
+    }
+
     /// Ends the boundary if nothing lives below it. The opener calls this at its close.
     pub(crate) fn try_close(&self) -> bool {
         let mut inside = self.inside.lock();

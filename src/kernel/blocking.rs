@@ -58,6 +58,13 @@ impl BlockingToken {
         self.runtime.blocking_checkpoint();
         self.node.is_cancelled()
     }
+
+    /// Has the group, or one around it, been asked to come to an end? See
+    /// [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
+    pub fn is_shutting_down(&self) -> bool {
+        self.runtime.blocking_checkpoint();
+        self.node.is_shutting_down()
+    }
 }
 
 impl std::fmt::Debug for BlockingToken {

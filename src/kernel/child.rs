@@ -56,6 +56,13 @@ impl Spot<'_> {
             }
     }
 
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        match self.cell.node() {
+            Some(node) => node.is_shutting_down(),
+            None => self.group.is_shutting_down(),
+        }
+    }
+
     /// The node of this child if there is one, else that of its group.
     pub(crate) fn nearest_node(&self) -> Arc<Node> {
         self.cell.node().unwrap_or_else(|| self.group.clone())

@@ -90,6 +90,17 @@ pub(crate) fn is_cancelled() -> bool {
     })
 }
 
+/// Is the code that runs now asked to come to an end?
+pub(crate) fn is_shutting_down() -> bool {
+    with(|frame| match frame {
+        None => false,
+        #[cfg(feature = "testing")]
+        Some(Frame::Runtime(_)) => false,
+        Some(Frame::Node(node) | Frame::Blocking(node)) => node.is_shutting_down(),
+        Some(Frame::Child(spot)) => spot.is_shutting_down(),
+    })
+}
+
 /// Is this thread inside a poll (rather than at top level or in a blocking closure)?
 pub(crate) fn inside_task() -> bool {
     with(|frame| match frame {

@@ -3,7 +3,7 @@
 use std::{
     marker::PhantomData,
     sync::Mutex,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use super::{
@@ -42,14 +42,7 @@ impl<T> Claim<T> {
 
     /// The output, or how the child ended without one.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, End>> {
-        let end = match self.cell.end() {
-            Some(end) => end,
-            None => match self.cell.park_joiner(cx.waker()) {
-                Some(end) => end,
-                None => return Poll::Pending,
-            },
-        };
-        match end {
+        match ready!(self.poll_end(cx)) {
             End::Value => match self.take_output() {
                 Some(output) => Poll::Ready(Ok(output)),
                 None => panic!("a handle was polled again after it had returned the output"),
@@ -59,6 +52,15 @@ impl<T> Claim<T> {
             _ if context::is_cancelled() => Poll::Pending,
             end => Poll::Ready(Err(end)),
         }
+    }
+
+    /// How the child ended, whatever the awaiter is up to.
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<End> {
+        let end = self
+            .cell
+            .end()
+            .or_else(|| self.cell.park_joiner(cx.waker()));
+        end.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn take_output(&mut self) -> Option<T> {

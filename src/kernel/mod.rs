@@ -18,4 +18,6 @@ pub(crate) mod obligations;
 mod requests;
 pub(crate) mod roster;
 pub(crate) mod spawn;
+pub(crate) mod start;
 mod stopping;
+pub(crate) mod watch;

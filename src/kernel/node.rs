@@ -21,8 +21,13 @@ use super::{
     context,
     ledger::{Count, Ledger},
     obligations::Obligation,
+    start::Gate,
 };
-use crate::{cancel::CancelReason, runtime::Runtime, time::Instant};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    runtime::Runtime,
+    time::Instant,
+};
 
 /// Cancelled by its own request or deadline. Never cleared.
 pub(super) const OWN: u32 = 1;
@@ -135,6 +140,8 @@ pub(super) struct Inside {
     pub(super) grace_end: Option<Instant>,
     pub(super) owed: VecDeque<Obligation>,
     pub(super) inherited: Inheritance,
+    /// Of a `start`: what stands between the caller and the child.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 /// A deadline as it was given: one that counts from the entry is fixed there.
@@ -367,6 +374,13 @@ impl Node {
             };
             {
                 let mut inside = parent.inside.lock();
+                if parent.has(ENDED) {
+                    // Opened in a boundary that was carried past its end.
+                    drop(inside);
+                    node.raise(LINKED);
+                    node.request_kind(CancelKind::Dropped);
+                    return;
+                }
                 let inner = if node.kind.is_inner() { INNER } else { 0 };
                 if node.raise(LINKED | inner) & LINKED != 0 {
                     return;

@@ -17,6 +17,15 @@ use crate::{
 impl Node {
     /// Requests cancellation of everything below; the first request stays. True if this was it.
     pub(crate) fn request(self: &Arc<Self>, reason: CancelReason) -> bool {
+        let first = self.record_request(reason);
+        if first {
+            propagate(self.clone());
+        }
+        first
+    }
+
+    /// The first half of a request: the caller has to `propagate` it.
+    pub(super) fn record_request(self: &Arc<Self>, reason: CancelReason) -> bool {
         {
             let mut inside = self.inside.lock();
             if self.raise(OWN) & OWN != 0 {
@@ -25,7 +34,6 @@ impl Node {
             inside.reason = Some(Box::new(reason));
         }
         self.begin_grace();
-        propagate(self.clone());
         true
     }
 
@@ -155,6 +163,11 @@ impl Node {
         self.has(DOOMED)
     }
 
+    /// The value of the body is not to be delivered.
+    pub(crate) fn doom(&self) {
+        self.raise(DOOMED);
+    }
+
     /// Under the lock, so that the look at the flags and at who lives is one step.
     fn doom_if_cancelled(&self) {
         if self.has(CLOSING) && self.is_cancelled_from_above() && self.count.living() > 0 {
@@ -204,11 +217,15 @@ fn visible(state: u32) -> (bool, bool) {
 pub(super) fn propagate(start: Arc<Node>) {
     let mut work = vec![start];
     while let Some(node) = work.pop() {
-        let (opener, chunks, subs) = {
+        let (opener, chunks, subs, gate) = {
             let inside = node.inside.lock();
             let subs: Vec<_> = inside.subs.iter().map(|(_, sub)| sub.clone()).collect();
-            (inside.opener.clone(), inside.ledger.roster.chunks(), subs)
+            let chunks = inside.ledger.roster.chunks();
+            (inside.opener.clone(), chunks, subs, inside.gate.clone())
         };
+        if let Some(gate) = gate.filter(|_| node.is_cancelled()) {
+            work.extend(gate.doom());
+        }
         if let Some(opener) = opener {
             crate::panics::wake(opener);
         }

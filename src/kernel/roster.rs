@@ -22,7 +22,7 @@ use super::{
     atomic::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering},
     node::Node,
 };
-use crate::cancel::CancelKind;
+use crate::cancel::{CancelKind, CancelReason};
 
 /// The child has a place under the limit. Set under the lock of the group, never cleared; without
 /// a limit it is never set.
@@ -268,6 +268,13 @@ impl Cell {
 
     /// Asks this child, and everything below it, to end.
     pub(crate) fn cancel(&self) {
+        if let Some(node) = self.record_cancel() {
+            super::requests::propagate(node);
+        }
+    }
+
+    /// Asks this child to end; gives its node if the caller has to propagate that.
+    pub(super) fn record_cancel(&self) -> Option<Arc<Node>> {
         self.flags.fetch_or(CANCEL, Ordering::AcqRel);
         let (waker, node) = {
             let slot = self.slot.lock();
@@ -276,9 +283,7 @@ impl Cell {
         if let Some(waker) = waker {
             crate::panics::wake(waker);
         }
-        if let Some(node) = node {
-            node.request_kind(CancelKind::Explicit);
-        }
+        node.filter(|node| node.record_request(CancelReason::new(CancelKind::Explicit)))
     }
 
     /// Stores the waker of the child; the caller looks at the flags afterwards (invariant 3).

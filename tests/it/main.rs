@@ -7,6 +7,7 @@ mod support;
 
 mod adoption;
 mod blocking;
+mod boundaries;
 mod deep;
 mod finalizers;
 mod forgotten;
@@ -18,6 +19,8 @@ mod peers;
 mod peers_threads;
 mod runs;
 mod shapes;
+mod shutdowns;
+mod starts;
 mod threads;
 mod threads_blocking;
 mod threads_deep;

@@ -1,0 +1,122 @@
+//! Carrying the current boundary into foreign spawns and threads.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    kernel::{context, context::Frame, node::Node},
+    panics,
+};
+
+/// The boundary that some code runs in, to be carried where the crate cannot see it: into a task that
+/// was spawned on a runtime directly, a thread, a rayon job.
+///
+/// What is opened there then belongs to the boundary: it is cancelled with it, waited for, and
+/// adopted. The foreign task itself is not: nobody can wait for what somebody else spawned. So it is
+/// up to the caller that it ends in time; what it opens after the boundary has ended finds itself
+/// cancelled. Prefer children and [`spawn_blocking`](crate::TaskGroup::spawn_blocking) where they
+/// fit.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<headcount::JoinError>> {
+/// use headcount::{Boundary, run};
+///
+/// run(async |g| {
+///     let here = Boundary::current().expect("inside a group");
+///     let child = g.spawn_blocking(move |_| {
+///         // A thread of a foreign library: what it runs joins the tree all the same.
+///         let thread = std::thread::spawn(move || here.enter(|| run(async |_| Ok::<_, ()>(42))));
+///         Ok(thread.join().unwrap().unwrap())
+///     });
+///     assert_eq!(child.await?, 42);
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Boundary(Arc<Node>);
+
+impl Boundary {
+    /// The boundary of the code that runs now; `None` outside of any.
+    pub fn current() -> Option<Boundary> {
+        context::node().map(Boundary)
+    }
+
+    /// Polls, and drops, `future` inside this boundary, wherever that happens.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+    /// use headcount::{Boundary, group, run};
+    ///
+    /// run(async |_| {
+    ///     let here = Boundary::current().expect("inside a group");
+    ///     let foreign = async_std::task::spawn(here.wrap(async {
+    ///         group(async |g| { g.spawn(async {}); Ok::<_, ()>(7) }).await.unwrap()
+    ///     }));
+    ///     assert_eq!(foreign.await, 7);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn wrap<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        Wrapped {
+            node: self.0.clone(),
+            future: Some(future),
+        }
+    }
+
+    /// Runs `f` inside this boundary, on a thread that may be blocked: [`run`](crate::run()) may be
+    /// called there, and what is deferred is released by this boundary.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let result = Frame::Blocking(&self.0).catch(f);
+        result.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+}
+
+impl fmt::Debug for Boundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Boundary")
+            .field("name", &self.0.name)
+            .field("location", &self.0.location)
+            .finish()
+    }
+}
+
+pin_project! {
+    struct Wrapped<F> {
+        node: Arc<Node>,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Wrapped<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let dropped = Frame::Node(this.node).catch(|| this.future.set(None));
+            match dropped {
+                Err(payload) if std::thread::panicking() => panics::discard(payload),
+                Err(payload) => resume_unwind(payload),
+                Ok(()) => {}
+            }
+        }
+    }
+}
+
+impl<F: Future> Future for Wrapped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let future = this.future.as_pin_mut().expect("dropped only with this");
+        let polled = Frame::Node(this.node).catch(|| future.poll(cx));
+        polled.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+}

@@ -1,0 +1,375 @@
+//! The handshake of `start`: to whom a child belongs before it has started, and after.
+//!
+//! The child is a child of its target from the first moment on, and counts there. What belongs to
+//! the caller until it has started is what it says (errors, panics) and who may cancel it. So
+//! nothing moves in the tree: the gate says who answers.
+//!
+//! Invariants
+//! 1. The gate leaves `Waiting` once: to `Started` if the caller was not cancelled before, to
+//!    `Doomed` if the caller was cancelled or is gone, to `Ended` with the end of the child's
+//!    future. Only a doomed child is cancelled on behalf of the caller, so one that has started is
+//!    not.
+//! 2. While the gate is `Waiting` or `Doomed`, the child counts in the caller's boundary too (unless
+//!    it runs inline, as memory of its scope's future): that one does not end before.
+//! 3. The gate refers to the caller's boundary until it is settled, and the boundary to the gate:
+//!    whoever settles breaks this circle.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    atomic::{Lock, MutexGuard},
+    context,
+    node::Node,
+    requests::propagate,
+    roster::{CellRef, Info},
+};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    error::{CleanupFailure, Failure, IntoOutcome},
+    panics::{self, Panic, Payload},
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The child belongs to the caller.
+    Waiting,
+    /// And is cancelled with it.
+    Doomed,
+    /// It lives under its target.
+    Started,
+    /// Its future is gone, and it had not started.
+    Ended,
+}
+
+struct State {
+    phase: Phase,
+    /// The caller's boundary, until the gate is settled.
+    caller: Option<Arc<Node>>,
+    counted: bool,
+    child: Option<CellRef>,
+    waker: Option<Waker>,
+}
+
+/// Between the caller of `start` and the child.
+pub(crate) struct Gate(Lock<State>);
+
+impl Gate {
+    /// `counted`: the child runs on the runtime, and the boundary `caller` can wait for it.
+    pub(crate) fn new(caller: &Arc<Node>, counted: bool) -> Arc<Self> {
+        if counted {
+            caller.closure_stays();
+        }
+        let gate = Arc::new(Gate(Lock::new(State {
+            phase: Phase::Waiting,
+            caller: Some(caller.clone()),
+            counted,
+            child: None,
+            waker: None,
+        })));
+        caller.guard_gate(gate.clone());
+        gate
+    }
+
+    /// The child has been spawned. A request that came before the gate stood, or before it knew the
+    /// child, is caught up with: who requests later finds both.
+    pub(crate) fn introduce(&self, child: &CellRef) {
+        let (caller, doomed) = {
+            let mut state = self.0.lock();
+            if state.phase == Phase::Waiting {
+                state.child = Some(child.clone());
+            }
+            (state.caller.clone(), state.phase == Phase::Doomed)
+        };
+        if doomed {
+            child.cancel();
+        } else if caller.is_some_and(|caller| caller.is_cancelled()) {
+            if let Some(child) = self.doom() {
+                propagate(child);
+            }
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.0.lock().phase
+    }
+
+    /// For who waits for the start; the caller looks at the phase afterwards.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let old = self.0.lock().waker.replace(waker.clone());
+        drop(old);
+    }
+
+    /// The child has started; false if it is too late for that.
+    pub(crate) fn open(&self) -> bool {
+        let mut state = self.0.lock();
+        let cancelled = state.caller.as_ref().is_none_or(|node| node.is_cancelled());
+        if state.phase != Phase::Waiting || cancelled {
+            return false;
+        }
+        state.phase = Phase::Started;
+        self.settle(state);
+        true
+    }
+
+    /// The child's future is gone; false if it had started.
+    fn end(&self) -> bool {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Started {
+            return false;
+        }
+        state.phase = Phase::Ended;
+        self.settle(state);
+        true
+    }
+
+    fn settle(&self, mut state: MutexGuard<'_, State>) {
+        let (caller, waker) = (state.caller.take(), state.waker.take());
+        let (child, counted) = (state.child.take(), state.counted);
+        drop(state);
+        drop(child);
+        if let Some(caller) = caller {
+            caller.release_gate();
+            if counted {
+                caller.closure_left();
+            }
+        }
+        if let Some(waker) = waker {
+            panics::wake(waker);
+        }
+    }
+
+    /// The caller is cancelled, or gone: so is a child that has not started. Gives the node of the
+    /// child if the caller has to propagate that: chains of starts must not recurse.
+    #[must_use]
+    pub(super) fn doom(&self) -> Option<Arc<Node>> {
+        let child = {
+            let mut state = self.0.lock();
+            if state.phase != Phase::Waiting {
+                return None;
+            }
+            state.phase = Phase::Doomed;
+            state.child.clone()
+        };
+        child?.record_cancel()
+    }
+
+    /// The caller's boundary, for what a child that has not started leaves to it.
+    fn caller(&self) -> Option<Arc<Node>> {
+        self.0.lock().caller.clone()
+    }
+}
+
+impl Node {
+    fn guard_gate(&self, gate: Arc<Gate>) {
+        self.inside.lock().gate = Some(gate);
+    }
+
+    fn release_gate(&self) {
+        let gate = self.inside.lock().gate.take();
+        drop(gate);
+    }
+}
+
+/// Why a child ended before it had started, if it was not cancelled and did not just return.
+pub(crate) enum EarlyEnd<E> {
+    Failed(E),
+    Panicked(Payload),
+}
+
+enum Said<E> {
+    Nothing,
+    End(EarlyEnd<E>),
+    /// The caller's future is gone: what is said climbs from its boundary.
+    Unheard,
+}
+
+/// Where the caller finds the early end of the child.
+pub(crate) struct Early<E>(Arc<Lock<Said<E>>>);
+
+impl<E> Clone for Early<E> {
+    fn clone(&self) -> Self {
+        Early(self.0.clone())
+    }
+}
+
+impl<E> Early<E> {
+    pub(crate) fn new() -> Self {
+        Early(Arc::new(Lock::new(Said::Nothing)))
+    }
+
+    /// What the child said.
+    pub(crate) fn take(&self) -> Option<EarlyEnd<E>> {
+        self.replace(Said::Nothing)
+    }
+
+    /// The same, when nobody will ask again.
+    pub(crate) fn leave(&self) -> Option<EarlyEnd<E>> {
+        self.replace(Said::Unheard)
+    }
+
+    fn replace(&self, now: Said<E>) -> Option<EarlyEnd<E>> {
+        match std::mem::replace(&mut *self.0.lock(), now) {
+            Said::End(end) => Some(end),
+            Said::Nothing | Said::Unheard => None,
+        }
+    }
+
+    /// Leaves an end; gives it back if nobody will ask.
+    fn say(&self, end: EarlyEnd<E>) -> Option<EarlyEnd<E>> {
+        let mut said = self.0.lock();
+        if let Said::Unheard = *said {
+            return Some(end);
+        }
+        *said = Said::End(end);
+        None
+    }
+}
+
+pin_project! {
+    /// The future of a starting child: keeps what it says from the target until it has started.
+    pub(crate) struct Starting<F, E>
+    where
+        E: fmt::Debug,
+    {
+        gate: Arc<Gate>,
+        early: Early<E>,
+        info: Info,
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F, E> PinnedDrop for Starting<F, E>
+    where
+        E: fmt::Debug,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            this.abandon();
+        }
+    }
+}
+
+impl<F, E: fmt::Debug> Starting<F, E> {
+    pub(crate) fn new(gate: Arc<Gate>, early: Early<E>, info: Info, future: F) -> Self {
+        Starting {
+            gate,
+            early,
+            info,
+            future: Some(future),
+        }
+    }
+
+    fn abandon(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if this.future.is_none() {
+            return;
+        }
+        let dropped = panics::catch(|| this.future.set(None));
+        let end = dropped.err().map(EarlyEnd::Panicked);
+        match finish(this.gate, this.early, this.info, end) {
+            Some(EarlyEnd::Panicked(payload)) => resume_unwind(payload),
+            Some(EarlyEnd::Failed(_)) | None => {}
+        }
+    }
+}
+
+/// The child's future is gone. Leaves its end for the caller; gives it back if the child had
+/// started, for the target.
+fn finish<E: fmt::Debug>(
+    gate: &Gate,
+    early: &Early<E>,
+    info: &Info,
+    end: Option<EarlyEnd<E>>,
+) -> Option<EarlyEnd<E>> {
+    let caller = match (gate.phase(), gate.caller()) {
+        (Phase::Waiting | Phase::Doomed, Some(caller)) => caller,
+        _ => return end,
+    };
+    if let Some(end) = end {
+        let unheard = match caller.is_orphan() {
+            true => Some(end),
+            false => early.say(end),
+        };
+        if let Some(end) = unheard {
+            climb(&caller, info, end);
+        }
+    }
+    match gate.end() {
+        true => None,
+        // It has started at the last moment; nobody else looks at what was said.
+        false => early.take(),
+    }
+}
+
+/// What a child that has not started leaves when its caller is gone.
+pub(crate) fn climb<E: fmt::Debug>(caller: &Arc<Node>, info: &Info, end: EarlyEnd<E>) {
+    match end {
+        EarlyEnd::Failed(error) => {
+            let failure = Failure::new(info.clone(), error);
+            caller.record_cleanup(CleanupFailure::from_failure(failure));
+        }
+        EarlyEnd::Panicked(payload) => {
+            let panic = panic_of(info, payload);
+            let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
+            caller.record_panic(panic, reason);
+        }
+    }
+}
+
+fn panic_of(info: &Info, payload: Payload) -> Panic {
+    Panic {
+        payload,
+        name: info.name.clone(),
+        location: info.location,
+    }
+}
+
+impl<F, E> Future for Starting<F, E>
+where
+    F: Future,
+    F::Output: IntoOutcome<E>,
+    E: fmt::Debug,
+{
+    type Output = Result<(), E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let polled = panics::catch(|| future.poll(cx).map(IntoOutcome::into_outcome));
+        let end = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Ok(value))) => {
+                let dropped = panics::catch(|| drop(value));
+                dropped.err().map(EarlyEnd::Panicked)
+            }
+            Ok(Poll::Ready(Err(error))) => Some(EarlyEnd::Failed(error)),
+            Err(payload) => Some(EarlyEnd::Panicked(payload)),
+        };
+        let dropped = panics::catch(|| this.future.set(None));
+        let end = match (end, dropped) {
+            (None, Err(payload)) => Some(EarlyEnd::Panicked(payload)),
+            (Some(first), Err(payload)) => {
+                if let Some(node) = context::node() {
+                    node.suppress(panic_of(this.info, payload).into());
+                }
+                Some(first)
+            }
+            (end, Ok(())) => end,
+        };
+        match finish(this.gate, this.early, this.info, end) {
+            None => Poll::Ready(Ok(())),
+            Some(EarlyEnd::Failed(error)) => Poll::Ready(Err(error)),
+            Some(EarlyEnd::Panicked(payload)) => resume_unwind(payload),
+        }
+    }
+}

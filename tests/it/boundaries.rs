@@ -1,0 +1,101 @@
+//! `Boundary`: the current boundary, carried where the crate cannot see.
+
+use headcount::{Boundary, cancelled, group, run, time::sleep};
+
+use crate::support::{Ledger, Oops, SEEDS, block_on, done, ok, on_workers, secs, sim};
+
+#[test]
+fn there_is_no_boundary_outside_of_any() {
+    assert!(Boundary::current().is_none());
+    sim(SEEDS, || async {
+        assert!(Boundary::current().is_none());
+        let inside = group(async |_| ok(Boundary::current().is_some())).await;
+        assert!(inside.unwrap());
+    });
+}
+
+/// What is opened under a carried boundary is cancelled with it and waited for.
+#[test]
+fn a_group_opened_under_a_carried_boundary_belongs_to_it() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let foreign = ledger.clone();
+        let outcome = group(async |outer| {
+            group(async |g| {
+                let here = Boundary::current().unwrap();
+                // The foreign task: it runs in another branch of the tree.
+                outer.spawn(async move {
+                    let inside = here.wrap(async {
+                        let inner = group(async |g| {
+                            g.spawn(foreign.forever("child"));
+                            done()
+                        });
+                        inner.await
+                    });
+                    inside.await.map_err(|_| Oops("no other error"))
+                });
+                sleep(secs(1)).await;
+                g.cancel();
+                sleep(secs(1)).await;
+                done()
+            })
+            .await
+            .unwrap_err();
+            ledger.expect(&[(1000, "child cut")]);
+            outer.cancel();
+            done()
+        })
+        .await;
+        outcome.unwrap();
+    });
+}
+
+/// Rule 8: what is opened after the end finds itself cancelled.
+#[test]
+fn a_group_opened_under_a_boundary_that_has_ended_is_cancelled() {
+    sim(SEEDS, || async {
+        let ended = group(async |_| ok(Boundary::current().unwrap()))
+            .await
+            .unwrap();
+        let ledger = Ledger::open();
+        let late = ended.wrap(async {
+            group(async |g| {
+                g.spawn(ledger.forever("child"));
+                sleep(secs(5)).await;
+                done()
+            })
+            .await
+        });
+        assert!(late.await.unwrap_err().is_cancelled());
+        assert_eq!(ledger.now(), 0);
+        ended.wrap(cancelled()).await;
+    });
+}
+
+#[test]
+fn a_thread_that_carries_a_boundary_opens_a_run_in_it() {
+    on_workers(
+        "boundaries::a_thread_that_carries_a_boundary_opens_a_run_in_it",
+        || {
+            let outcome = block_on(group(async |g| {
+                let here = Boundary::current().unwrap();
+                let child = g.spawn_blocking(move |_| {
+                    let thread = std::thread::spawn(move || {
+                        here.enter(|| {
+                            run(async |_| -> Result<(), Oops> {
+                                cancelled().await;
+                                std::future::pending().await
+                            })
+                        })
+                    });
+                    assert!(thread.join().unwrap().unwrap_err().is_cancelled());
+                });
+                headcount::checkpoint().await;
+                g.cancel();
+                drop(child);
+                done()
+            }));
+            outcome.unwrap();
+        },
+    );
+}
