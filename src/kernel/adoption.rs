@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{
-    node::{ENDED, Kind, Node, ORPHAN, POLLED},
+    atomic::Ordering,
+    node::{ENDED, Kind, LINKED, Node, ORPHAN, POLLED, USED},
     obligations::{Obligation, hand_over},
 };
 use crate::{
@@ -140,6 +141,18 @@ impl Node {
         drop(inside);
         spawners.into_iter().for_each(crate::panics::wake);
         true
+    }
+
+    /// Ends a cancel scope that nothing was ever linked to and that nothing is owed to, in one step
+    /// and without the lock: who links or owes raises `USED` and looks at `ENDED` in one step too.
+    pub(super) fn try_close_unused(&self) -> bool {
+        let unused = |state: u32| (state & (USED | LINKED | ORPHAN) == 0).then_some(state | ENDED);
+        let order = Ordering::AcqRel;
+        self.kind == Kind::Cancel
+            && self
+                .state
+                .fetch_update(order, Ordering::Acquire, unused)
+                .is_ok()
     }
 
     /// Takes a closed boundary out of its parent's list.

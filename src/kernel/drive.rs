@@ -115,7 +115,7 @@ impl<F: Future> Future for Drive<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let node = &*this.node;
-        if let Phase::Built = this.phase {
+        let in_place = if let Phase::Built = this.phase {
             // Here and not when it is built: in `timeout(d, group(..))` the group is built first.
             // (A cancel scope and `run` have taken their place before.)
             node.settle_here();
@@ -124,10 +124,9 @@ impl<F: Future> Future for Drive<F> {
             }
             node.activate();
             *this.phase = Phase::Running;
-        }
-        let in_place = match node.parent() {
-            Some(parent) => context::is_under(parent),
-            None => true,
+            true
+        } else {
+            node.parent().is_none_or(context::is_under)
         };
         let orphan = !node.poll_begins();
         let _polling = Polling(node);
@@ -136,7 +135,6 @@ impl<F: Future> Future for Drive<F> {
             node.request_kind(CancelKind::Dropped);
         }
         if let Phase::Running = this.phase {
-            node.register(cx.waker());
             // An ancestor has forbidden further polls of an orphan.
             if *this.polled && (orphan || node.may_drop_inner()) {
                 guard(node, || this.inner.set(None));
@@ -151,6 +149,8 @@ impl<F: Future> Future for Drive<F> {
                 let value = match polled {
                     Ok(Poll::Ready(value)) => Some(value),
                     Ok(Poll::Pending) => {
+                        // All looks at flags come after this; see `register`.
+                        node.register(cx.waker());
                         if draining {
                             node.orphan_unpolled();
                         }
@@ -171,7 +171,6 @@ impl<F: Future> Future for Drive<F> {
                 *this.phase = Phase::Closing(value);
             }
             node.deactivate();
-            node.begin_closing();
         }
         let forbidden = orphan || *this.misplaced;
         poll_closing(
@@ -207,15 +206,19 @@ fn poll_closing<T>(
         if how.forbidden {
             guard(node, || *value = None);
         }
-        watch_deadline(node, timer, cx);
-        let drained = poll_drained(node, cx, || {
-            // What was cancelled from above while somebody lived below has no value.
-            if node.is_doomed() {
-                guard(node, || *value = None);
+        if !node.try_close_unused() {
+            let drained = poll_drained(node, cx, || {
+                // What was cancelled from above while somebody lived below has no value.
+                if node.is_doomed() {
+                    guard(node, || *value = None);
+                }
+            });
+            if drained.is_pending() {
+                watch_deadline(node, timer, cx);
+                return Poll::Pending;
             }
-        });
-        ready!(drained);
-        node.depart();
+            node.depart();
+        }
         // A real error is returned even if an ancestor is cancelled; everything else stays
         // pending until that ancestor drops the code around.
         let absorbs = node.kind == Kind::Run || !node.is_cancelled_from_above();
@@ -257,6 +260,13 @@ fn watch_deadline(node: &Arc<Node>, timer: &mut Option<Timer>, cx: &mut Context<
         }
         return;
     };
+    if timer.is_none() {
+        // A deadline of zero, or one that has passed, needs no timer.
+        let now = node.runtime().now();
+        if due <= now {
+            return node.expire(now);
+        }
+    }
     let timer = timer.get_or_insert_with(|| node.runtime().timer());
     timer.set(due);
     if timer.poll(cx).is_ready() {

@@ -65,6 +65,9 @@ pub(super) const ASKED: u32 = 1 << 15;
 /// Such a question from above is visible here. Follows the parent, as `ABOVE` does.
 pub(super) const ASKED_ABOVE: u32 = 1 << 16;
 
+/// Something was linked to it, or owed here. Set under the lock, never cleared.
+pub(super) const USED: u32 = 1 << 17;
+
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -374,7 +377,7 @@ impl Node {
             };
             {
                 let mut inside = parent.inside.lock();
-                if parent.has(ENDED) {
+                if parent.raise(USED) & ENDED != 0 {
                     // Opened in a boundary that was carried past its end.
                     drop(inside);
                     node.raise(LINKED);
@@ -382,7 +385,13 @@ impl Node {
                     return;
                 }
                 let inner = if node.kind.is_inner() { INNER } else { 0 };
-                if node.raise(LINKED | inner) & LINKED != 0 {
+                let before = node.raise(LINKED | inner);
+                if before & LINKED != 0 {
+                    return;
+                }
+                if before & ENDED != 0 {
+                    // It has ended at the same moment, unused, and nobody would take it out.
+                    node.clear(inner);
                     return;
                 }
                 let slot = inside.subs.insert(node.clone());

@@ -27,7 +27,7 @@ use std::{
 use super::{
     context::{self, Frame},
     drive::{Drive, Outcome},
-    node::{ENDED, Kind, Node, ORPHAN, OWES, Plan},
+    node::{ENDED, Kind, Node, ORPHAN, OWES, Plan, USED},
 };
 use crate::{
     error::{BoxError, CleanupFailure},
@@ -188,7 +188,8 @@ impl Node {
     /// stay with an orphan, which polls nothing.
     fn owe(&self, obligation: Obligation) -> Option<Obligation> {
         let mut inside = self.inside.lock();
-        if self.has(ENDED) || (obligation.has_begun() && self.has(ORPHAN)) {
+        let state = self.raise(USED);
+        if state & ENDED != 0 || (obligation.has_begun() && state & ORPHAN != 0) {
             return Some(obligation);
         }
         inside.owed.push_back(obligation);

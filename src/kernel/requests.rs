@@ -101,12 +101,25 @@ impl Node {
 
     /// The body begins: a shield protects the boundaries around it from now on.
     pub(super) fn activate(&self) {
-        self.change_shield(|state| state.fetch_or(ACTIVE, Ordering::AcqRel));
+        if !self.switch_unshielded(|state| state | ACTIVE) {
+            self.change_shield(|state| state.fetch_or(ACTIVE, Ordering::AcqRel));
+        }
     }
 
     /// The body is gone.
     pub(super) fn deactivate(&self) {
-        self.change_shield(|state| state.fetch_and(!ACTIVE, Ordering::AcqRel));
+        if !self.switch_unshielded(|state| state & !ACTIVE) {
+            self.change_shield(|state| state.fetch_and(!ACTIVE, Ordering::AcqRel));
+        }
+    }
+
+    /// Changes `ACTIVE` without the lock if there is no shield, so that no count has to follow. In
+    /// one step: a shield that is raised at the same time comes before, or sees the change.
+    fn switch_unshielded(&self, change: impl Fn(u32) -> u32) -> bool {
+        let unshielded = |state: u32| (state & SHIELD == 0).then(|| change(state));
+        self.state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, unshielded)
+            .is_ok()
     }
 
     fn change_shield(&self, change: impl FnOnce(&AtomicU32) -> u32) {
