@@ -72,7 +72,8 @@ type Release<R> = Box<dyn FnOnce(R) -> BoxedRelease + Send>;
 /// The one exception is `mem::forget` of the guard, or of the future that owns it: what is forgotten
 /// is never released.
 ///
-/// [`bracket`] is for when the release has to have run before the next line.
+/// [`bracket`] is for when the release has to have run before the next line. The whole story is in
+/// [`cancellation`](crate::cancellation).
 #[track_caller]
 pub fn defer<R, F, Fut>(resource: R, release: F) -> Deferred<R>
 where

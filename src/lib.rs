@@ -46,5 +46,8 @@ pub use start::Started;
 pub use time::Instant;
 pub use timeout::{move_on_after, timeout, timeout_at};
 
+#[doc = include_str!("../docs/cancellation.md")]
+pub mod cancellation {}
+
 #[doc = include_str!("../docs/recipes.md")]
 pub mod recipes {}
