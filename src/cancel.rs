@@ -359,7 +359,7 @@ pub async fn checkpoint() {
 /// Nothing can be lost.
 #[track_caller]
 pub fn cancelled() -> impl Future<Output = ()> {
-    Watch::default()
+    Watch::new()
 }
 
 /// Is the code that runs now asked to come to an end, by a

@@ -6,6 +6,7 @@
 
 use std::{
     future::Future,
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,21 +18,30 @@ use super::{
 };
 
 /// Ready when the code around is asked to stop, or cancelled.
-#[derive(Default)]
 pub(crate) struct Watch {
+    location: &'static Location<'static>,
     node: Option<Arc<Node>>,
+}
+
+impl Watch {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Watch {
+            location: Location::caller(),
+            node: None,
+        }
+    }
 }
 
 impl Future for Watch {
     type Output = ();
 
-    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if context::is_cancelled() || context::is_shutting_down() {
             return Poll::Ready(());
         }
+        let location = self.location;
         let node = self.node.get_or_insert_with(|| {
-            let location = std::panic::Location::caller();
             let node = Node::new(Kind::Watch, location, Plan::default());
             node.settle_here();
             node.link();

@@ -1,8 +1,12 @@
 //! Deep trees under the simulator.
 
-use std::{future::pending, pin::Pin};
+use std::{
+    future::pending,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
-use headcount::{TaskGroup, group, scope, time::sleep};
+use headcount::{TaskGroup, defer, group, scope, time::sleep};
 
 use crate::support::{Census, Gate, Oops, SEEDS, secs, sim, yield_now};
 
@@ -39,6 +43,49 @@ fn nest(parent: &TaskGroup<'static, Oops>, depth: usize, deepest: Gate, census: 
         let _tracked = tracked;
         let inner = group(async move |g| {
             nest(&g, depth - 1, deepest, census);
+            pending::<Result<(), Oops>>().await
+        });
+        inner.await.map_err(|_| Oops("nested"))
+    });
+}
+
+/// Case 37, rule 23: each group of the chain owes a release; the innermost runs first.
+#[test]
+fn a_chain_of_nested_groups_releases_from_the_innermost() {
+    for (seeds, depth) in [(SEEDS, 50), (1, 10_000)] {
+        sim(seeds, move || async move {
+            let order = Arc::new(Mutex::new(Vec::new()));
+            let outcome = group(async |g| {
+                let deepest = Gate::default();
+                owe(&g, depth, deepest.clone(), order.clone());
+                deepest.wait().await;
+                g.cancel();
+                pending::<Result<(), Oops>>().await
+            })
+            .await;
+            assert!(outcome.unwrap_err().is_cancelled());
+            let order = order.lock().unwrap();
+            assert!(order.iter().copied().eq(1..=depth), "{order:?}");
+        });
+    }
+}
+
+fn owe(
+    parent: &TaskGroup<'static, Oops>,
+    depth: usize,
+    deepest: Gate,
+    order: Arc<Mutex<Vec<usize>>>,
+) {
+    if depth == 0 {
+        return deepest.open();
+    }
+    parent.spawn(async move {
+        let _guard = defer(order.clone(), async move |order| {
+            yield_now().await;
+            order.lock().unwrap().push(depth);
+        });
+        let inner = group(async move |g| {
+            owe(&g, depth - 1, deepest, order);
             pending::<Result<(), Oops>>().await
         });
         inner.await.map_err(|_| Oops("nested"))

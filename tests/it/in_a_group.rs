@@ -24,6 +24,8 @@ mod memory;
 mod panics;
 #[path = "alike/panics_of_drops.rs"]
 mod panics_of_drops;
+#[path = "alike/wide.rs"]
+mod wide;
 
 /// Opens under a limit.
 async fn limited<R, F, Fut>(limit: usize, body: F) -> Result<R, GroupError<Oops>>
