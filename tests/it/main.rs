@@ -8,6 +8,7 @@ mod support;
 mod adoption;
 mod blocking;
 mod boundaries;
+mod contract;
 mod deep;
 mod finalizers;
 mod forgotten;
