@@ -156,6 +156,8 @@ impl Options {
         Fut: Future<Output = Result<R, E>>,
         E: fmt::Debug + Send + 'static,
     {
+        #[cfg(all(feature = "signal", not(loom)))]
+        let body = crate::signal::before(body, self.signals, TaskGroup::heed);
         let book = Book::open_salvageable(Kind::Group, Location::caller(), self.plan());
         let body = conclude::body(book.clone(), TaskGroup::new(book.clone()), body);
         let drive = Drive::new(book.node().clone(), body);

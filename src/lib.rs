@@ -14,6 +14,8 @@ mod panics;
 mod run;
 mod runtime;
 mod scope;
+#[cfg(all(feature = "signal", not(loom)))]
+mod signal;
 mod spawning;
 mod start;
 #[cfg(feature = "testing")]

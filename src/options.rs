@@ -31,6 +31,8 @@ pub struct Options {
     deadline: Option<Instant>,
     grace: Option<Duration>,
     on_suppressed: Option<SuppressedHook>,
+    #[cfg(all(feature = "signal", not(loom)))]
+    pub(crate) signals: Option<crate::signal::Heed>,
 }
 
 impl Options {
@@ -106,9 +108,13 @@ impl Options {
     }
 
     pub(crate) fn plan(self) -> Plan {
+        let limit = self.limit;
+        // The child that reads the signals has a place from the first moment to the last.
+        #[cfg(all(feature = "signal", not(loom)))]
+        let limit = limit.map(|n| n.saturating_add(usize::from(self.signals.is_some())));
         Plan {
             name: self.name.map(String::into_boxed_str),
-            limit: self.limit,
+            limit,
             deadline: self.deadline.map(Deadline::At),
             grace: self.grace,
             salvage: None,

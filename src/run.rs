@@ -78,6 +78,8 @@ impl Options {
              children need: await `headcount::group(..)` or `headcount::scope(..)` here, or call \
              `run` in a closure of `spawn_blocking`"
         );
+        #[cfg(all(feature = "signal", not(loom)))]
+        let body = crate::signal::before(body, self.signals, TaskGroup::heed);
         let book = Book::open(Kind::Run, Location::caller(), self.plan());
         let node = book.node().clone();
         node.settle_here();

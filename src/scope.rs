@@ -115,6 +115,8 @@ impl Options {
         Fut: Future<Output = Result<R, E>>,
         E: fmt::Debug + Send + 'env,
     {
+        #[cfg(all(feature = "signal", not(loom)))]
+        let body = crate::signal::before(body, self.signals, Scope::heed);
         let book = Book::open(Kind::Scope, Location::caller(), self.plan());
         let inbox = Arc::new(Inbox::default());
         let handle = Scope {

@@ -292,6 +292,13 @@ macro_rules! spawning {
                 })
             }
 
+            /// Spawns the daemon that turns signals of the process into a stop of this group.
+            #[cfg(all(feature = "signal", not(loom)))]
+            pub(crate) fn heed(&self, heed: crate::signal::Heed) {
+                let child = heed.child(self.book.node().clone());
+                drop(self.spawn_as(heed.info(), Ask::Daemon, child));
+            }
+
             /// Has the group been asked to end, by `cancel`, a failure, its deadline, or from
             /// outside?
             pub fn is_cancelled(&self) -> bool {

@@ -144,6 +144,13 @@ impl Runtime {
         return false;
     }
 
+    /// Whether signals of the process reach tasks here. They do not reach a simulation: its seed
+    /// alone decides what happens in it.
+    #[cfg(all(feature = "signal", not(loom)))]
+    pub(crate) fn hears_signals(&self) -> bool {
+        matches!(self, Runtime::AsyncStd)
+    }
+
     /// A blocking closure looks at its token: under the simulator others get their turn.
     pub(crate) fn blocking_checkpoint(&self) {
         match self {
