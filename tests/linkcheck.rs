@@ -1,10 +1,13 @@
 //! The example `linkcheck` as its users meet it: arguments in, report, error and exit code out.
 //! The unit tests of its modules run here too.
-#![cfg(all(unix, not(loom), feature = "async-std"))]
+#![cfg(all(unix, not(loom)))]
 
 #[path = "../examples/linkcheck/main.rs"]
 #[allow(dead_code)]
 mod linkcheck;
+
+#[path = "linkcheck/interruption.rs"]
+mod interruption;
 
 use std::fs;
 use std::io::{Read, Write};

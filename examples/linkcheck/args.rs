@@ -24,6 +24,7 @@ Options:
       --timeout S      seconds for one request, its body included [default: 10]
       --retries N      repeat a request that fails in a passing way N times [default: 2]
       --deadline S     seconds for the whole run [default: 300]
+      --grace S        seconds for the requests under way after Ctrl-C [default: 2]
       --json FILE      also write the report to this file, as JSON
       --strict         exit with 1 if there are broken links
   -h, --help           print this
@@ -31,13 +32,20 @@ Options:
 Links to other hosts and other schemes than http are counted, not checked. Links to pages beyond
 --max-pages are counted as not checked, not as broken.
 
+Ctrl-C (SIGINT, or SIGTERM) ends the run in order: no new request is begun, those under way have the
+grace, and the report tells what was done. A second one cuts them at once.
+
 Exit codes:
   0  the run was completed (broken links are reported, but see --strict)
   1  with --strict: there are broken links
   2  nothing could be checked: bad arguments, a folder that cannot be read, no page at the start
   3  children were left behind, or the two counts of them disagree: a bug in headcount
   4  the deadline came before the end; the report is partial
+130  interrupted by a signal; the report is partial
 ";
+
+/// How long requests under way may take once the run is interrupted.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +62,7 @@ pub struct Args {
     pub timeout: Duration,
     pub retries: u32,
     pub deadline: Duration,
+    pub grace: Duration,
     pub json: Option<PathBuf>,
     pub strict: bool,
 }
@@ -75,6 +84,7 @@ impl Default for Args {
             timeout: Duration::from_secs(10),
             retries: 2,
             deadline: Duration::from_secs(300),
+            grace: GRACE,
             json: None,
             strict: false,
         }
@@ -104,6 +114,7 @@ fn read(mut parser: Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("timeout") => args.timeout = value(&mut parser, "--timeout", seconds)?,
             Arg::Long("retries") => args.retries = value(&mut parser, "--retries", whole)?,
             Arg::Long("deadline") => args.deadline = value(&mut parser, "--deadline", seconds)?,
+            Arg::Long("grace") => args.grace = value(&mut parser, "--grace", seconds)?,
             Arg::Long("json") => args.json = Some(parser.value()?.into()),
             Arg::Long("strict") => args.strict = true,
             other => return Err(other.unexpected()),
@@ -177,7 +188,7 @@ mod tests {
     #[test]
     fn each_option_is_read() {
         let text = "--root docs --max-pages=7 --limit 3 --timeout .5 --retries 0 --deadline 1e3 \
-                    --json out.json --strict";
+                    --grace 60 --json out.json --strict";
         let expected = Args {
             source: Source::Folder("docs".into()),
             max_pages: 7,
@@ -185,6 +196,7 @@ mod tests {
             timeout: Duration::from_millis(500),
             retries: 0,
             deadline: Duration::from_secs(1000),
+            grace: Duration::from_secs(60),
             json: Some("out.json".into()),
             strict: true,
         };
@@ -208,6 +220,7 @@ mod tests {
             ("--timeout 0", "positive"),
             ("--timeout -1", "positive"),
             ("--deadline NaN", "positive"),
+            ("--grace 0", "positive"),
             ("--deadline soon", "number of seconds"),
             ("--url ftp://a", "`ftp`"),
             ("--url https://a", "https is not supported"),

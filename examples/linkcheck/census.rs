@@ -2,7 +2,8 @@
 //!
 //! The guards know nothing of headcount: each is made before its child is spawned, moves into the
 //! child's future, and goes with it. So a future that is leaked, or that outlives the run, is
-//! missed by neither count, and a mistake of one shows against the other.
+//! missed by neither count, and a mistake of one shows against the other. (The child that reads the
+//! signals is headcount's own, and has no guard.)
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

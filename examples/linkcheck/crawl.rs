@@ -40,6 +40,10 @@ pub fn send_out(crawl: &Arc<Crawl>, group: &Group, visits: Vec<Visit>) {
 
 /// One child: looks at its target, and spawns children of the same group for what it finds there.
 async fn visit_target(crawl: Arc<Crawl>, group: Group, visit: Visit) {
+    // Asked to stop: nothing new is begun, and the target stays among those not looked at.
+    if headcount::is_shutting_down() {
+        return;
+    }
     let _working = crawl.census.working();
     let outcome = crawl.look_at(&visit).await;
     let next = crawl.ledger.lock().unwrap().enter(visit.id, outcome);

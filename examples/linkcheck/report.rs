@@ -13,6 +13,15 @@ use super::ledger::{Broken, Totals};
 const SHOWN: usize = 50;
 const SHOWN_PAGES: usize = 3;
 
+/// What ended a run before it came to its end.
+#[derive(Clone, Debug)]
+pub enum Interruption {
+    /// This deadline.
+    Deadline(Duration),
+    /// SIGINT or SIGTERM. If requests under way were cut, with the reason.
+    Signal { cut: Option<String> },
+}
+
 /// All about one run.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -21,10 +30,9 @@ pub struct Report {
     pub origin: String,
     pub totals: Totals,
     pub broken: Vec<Broken>,
-    /// Paths that were due and not looked at when the deadline came.
+    /// Paths that were due and not looked at when the run was interrupted.
     pub not_reached: Vec<Arc<str>>,
-    /// The deadline, if it ended the run.
-    pub interrupted: Option<Duration>,
+    pub interruption: Option<Interruption>,
     pub requests: u64,
     pub elapsed: Duration,
     pub peaks: Peaks,
@@ -35,15 +43,15 @@ impl Report {
     /// As `--help` lists them.
     pub fn exit_code(&self, strict: bool) -> u8 {
         if !self.left_behind.nobody() {
-            3
-        } else if self.interrupted.is_some() {
-            4
-        } else if self.totals.pages == 0 {
-            2
-        } else if strict && self.totals.broken > 0 {
-            1
-        } else {
-            0
+            return 3;
+        }
+        match self.interruption {
+            // What a shell tells of a program that SIGINT ended.
+            Some(Interruption::Signal { .. }) => 130,
+            Some(Interruption::Deadline(_)) => 4,
+            None if self.totals.pages == 0 => 2,
+            None if strict && self.totals.broken > 0 => 1,
+            None => 0,
         }
     }
 
@@ -75,7 +83,8 @@ impl Report {
                 "fragments_looked_up": totals.fragments,
             },
             "broken": broken.collect::<Vec<_>>(),
-            "deadline_reached": self.interrupted.is_some(),
+            "deadline_reached": matches!(self.interruption, Some(Interruption::Deadline(_))),
+            "interrupted_by_signal": matches!(self.interruption, Some(Interruption::Signal { .. })),
             "not_reached": not_reached.collect::<Vec<_>>(),
             "requests": self.requests,
             "seconds": self.elapsed.as_secs_f64(),
@@ -113,19 +122,23 @@ impl Report {
     }
 
     fn write_interruption(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(deadline) = self.interrupted else {
+        let Some(interruption) = &self.interruption else {
             return Ok(());
         };
+        match interruption {
+            Interruption::Deadline(deadline) => write!(f, "DEADLINE of {deadline:?} reached")?,
+            Interruption::Signal { .. } => f.write_str("INTERRUPTED by a signal")?,
+        }
         let count = self.not_reached.len();
-        writeln!(
-            f,
-            "DEADLINE of {deadline:?} reached; not looked at: {count} targets"
-        )?;
+        writeln!(f, "; not looked at: {count} targets")?;
         for path in self.not_reached.iter().take(SHOWN_PAGES) {
             writeln!(f, "    {path}")?;
         }
         if count > SHOWN_PAGES {
             writeln!(f, "    and {} more", count - SHOWN_PAGES)?;
+        }
+        if let Interruption::Signal { cut: Some(why) } = interruption {
+            writeln!(f, "requests under way were cut: {why}")?;
         }
         Ok(())
     }
@@ -162,9 +175,13 @@ impl Report {
             )?;
         }
         if totals.not_reached > 0 {
+            let end = match self.interruption {
+                Some(Interruption::Signal { .. }) => "signal",
+                _ => "deadline",
+            };
             writeln!(
                 f,
-                "  unknown    {} (not reached before the deadline)",
+                "  unknown    {} (not reached before the {end})",
                 totals.not_reached
             )?;
         }
@@ -237,7 +254,7 @@ mod tests {
                 linked_from: (0..5).map(|n| format!("/{n}.html").into()).collect(),
             }],
             not_reached: Vec::new(),
-            interrupted: None,
+            interruption: None,
             requests: 4,
             elapsed: Duration::from_secs(2),
             peaks: Peaks {
@@ -273,8 +290,10 @@ mod tests {
         assert_eq!((report.exit_code(false), report.exit_code(true)), (0, 1));
         report.totals.pages = 0;
         assert_eq!(report.exit_code(true), 2);
-        report.interrupted = Some(Duration::from_secs(1));
+        report.interruption = Some(Interruption::Deadline(Duration::from_secs(1)));
         assert_eq!(report.exit_code(true), 4);
+        report.interruption = Some(Interruption::Signal { cut: None });
+        assert_eq!(report.exit_code(true), 130);
         report.left_behind.guards = 1;
         assert_eq!(report.exit_code(true), 3);
     }
