@@ -280,10 +280,13 @@ impl Cell {
             let slot = self.slot.lock();
             (slot.task.clone(), slot.node.clone())
         };
+        let node = node.filter(|node| node.record_request(CancelReason::new(CancelKind::Explicit)));
+        // Last: a child that is woken between the two records would look at one, find that it may
+        // not be dropped yet, and be polled; what it awaits would look at the other, and go on.
         if let Some(waker) = waker {
             crate::panics::wake(waker);
         }
-        node.filter(|node| node.record_request(CancelReason::new(CancelKind::Explicit)))
+        node
     }
 
     /// Stores the waker of the child; the caller looks at the flags afterwards (invariant 3).

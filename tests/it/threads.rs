@@ -1,7 +1,8 @@
 //! The opener's promises on real threads: who cancels, who closes, who runs.
 
 use std::{
-    future::pending,
+    future::{Future, pending, poll_fn},
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,10 +11,10 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use headcount::{group, run};
+use headcount::{cancelled, group, run};
 
 use crate::support::{
-    Census, Gate, Oops, PollCount, block_on, done, ok, on_workers, spin_until, yield_now,
+    Census, Flag, Gate, Oops, PollCount, block_on, done, ok, on_workers, spin_until, yield_now,
 };
 
 /// Case 4.
@@ -36,6 +37,43 @@ fn a_kept_handle_refuses_after_the_end_on_real_threads() {
                 assert!(kept.try_spawn(async {}).err().unwrap().is_closed());
             }
             assert_eq!(polls.get(), 0);
+        },
+    );
+}
+
+/// Rule 19: a child that waits when it is cancelled is not polled again, so the code after its
+/// `cancelled()`, which would resolve, does not run.
+#[test]
+fn a_waiting_child_that_is_cancelled_does_not_go_on() {
+    on_workers(
+        "threads::a_waiting_child_that_is_cancelled_does_not_go_on",
+        || {
+            for _ in 0..5000 {
+                let (waits, went_on) = (Flag::default(), Flag::default());
+                let (waiting, going_on) = (waits.clone(), went_on.clone());
+                let outcome = block_on(group(async |g| {
+                    let child = g.spawn(async move {
+                        let mut asked = pin!(cancelled());
+                        poll_fn(|cx| {
+                            let polled = asked.as_mut().poll(cx);
+                            if polled.is_pending() {
+                                waiting.set();
+                            }
+                            polled
+                        })
+                        .await;
+                        going_on.set();
+                    });
+                    while !waits.is_set() {
+                        yield_now().await;
+                    }
+                    child.cancel();
+                    let _ = child.await;
+                    done()
+                }));
+                outcome.unwrap();
+                assert!(!went_on.is_set());
+            }
         },
     );
 }
