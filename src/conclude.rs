@@ -14,7 +14,7 @@ use crate::{
     cancel::CancelKind,
     error::{Failure, GroupError},
     kernel::{book::Book, drive::Outcome, roster::Info},
-    panics::Suppressed,
+    panics::{self, Panic, Suppressed},
 };
 
 pin_project! {
@@ -103,8 +103,22 @@ where
     E: fmt::Debug + Send,
 {
     let node = book.node();
-    let (panics, cleanup) = node.take_held();
-    let failures = book.take_failures();
+    let (mut panics, mut cleanup) = node.take_held();
+    if let Outcome::Value(Some(value)) = outcome {
+        if panics.is_empty() && cleanup.is_empty() && book.close_if_empty() {
+            return Ok(value);
+        }
+        // Before the book is closed: it may own handles of children whose failure nobody read.
+        if let Err(payload) = panics::catch(|| drop(value)) {
+            panics.push(Panic {
+                payload,
+                name: node.name.clone(),
+                location: node.location,
+            });
+        }
+    }
+    let (failures, unread) = book.close();
+    cleanup.extend(unread);
     let mut panics = panics.into_iter();
     if let Some(first) = panics.next() {
         panics.for_each(|panic| node.suppress(panic.into()));
@@ -118,8 +132,5 @@ where
             .for_each(|failure| node.suppress(failure.into()));
         first.resume();
     }
-    match outcome {
-        Outcome::Value(Some(value)) if failures.is_empty() && cleanup.is_empty() => Ok(value),
-        _ => Err(GroupError::new(failures, cleanup, node.reason())),
-    }
+    Err(GroupError::new(failures, cleanup, node.reason()))
 }

@@ -2,7 +2,7 @@
 
 use std::{any::Any, error::Error, fmt, io, panic::Location};
 
-use crate::{cancel::CancelReason, kernel::roster::Info};
+use crate::{cancel::CancelReason, kernel::roster::Info, panics};
 
 /// A boxed error that may cross threads.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -217,7 +217,8 @@ impl<E> GroupError<E> {
     }
 
     /// Releases that failed, panicked or were cut, and errors that could not be returned where they
-    /// arose: those of a boundary inside that was dropped or forgotten before it could return.
+    /// arose: those of a boundary inside that was dropped or forgotten before it could return, and
+    /// panics of [supervised](crate::supervise()) children whose handle is gone.
     pub fn cleanup_failures(&self) -> &[CleanupFailure] {
         &self.cleanup
     }
@@ -259,8 +260,15 @@ impl<E: fmt::Debug + fmt::Display> Error for GroupError<E> {}
 #[derive(Debug)]
 pub struct CleanupFailure {
     who: Info,
-    what: &'static str,
+    what: What,
     error: BoxError,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Unreturned,
+    Unreleased,
+    Panicked,
 }
 
 impl CleanupFailure {
@@ -268,7 +276,7 @@ impl CleanupFailure {
     pub(crate) fn from_failure<E: fmt::Debug>(failure: Failure<E>) -> Self {
         CleanupFailure {
             error: format!("{:?}", failure.error).into(),
-            what: "failed and could not return its error",
+            what: What::Unreturned,
             who: failure.who,
         }
     }
@@ -281,9 +289,22 @@ impl CleanupFailure {
     ) -> Self {
         CleanupFailure {
             who: Info { name, location },
-            what: "did not release what it had deferred",
+            what: What::Unreleased,
             error,
         }
+    }
+
+    /// The panic of a supervised child that nobody read.
+    pub(crate) fn from_panic(who: Info, text: &str) -> Self {
+        CleanupFailure {
+            who,
+            what: What::Panicked,
+            error: text.into(),
+        }
+    }
+
+    pub(crate) fn is_panic(&self) -> bool {
+        self.what == What::Panicked
     }
 
     /// The name of the task, if it has one.
@@ -297,7 +318,8 @@ impl CleanupFailure {
     }
 
     /// The error: that which the release returned, or a text that says that it panicked or was cut.
-    /// That of a group of another error type is here as its `Debug` text.
+    /// That of a group of another error type is here as its `Debug` text, the panic of a supervised
+    /// child as its message.
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
@@ -306,7 +328,12 @@ impl CleanupFailure {
 impl fmt::Display for CleanupFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_who(f, self.name(), self.location())?;
-        write!(f, " {}: {}", self.what, self.error)
+        f.write_str(match self.what {
+            What::Unreturned => " failed and could not return its error: ",
+            What::Unreleased => " did not release what it had deferred: ",
+            What::Panicked => " panicked: ",
+        })?;
+        self.error.fmt(f)
     }
 }
 
@@ -369,6 +396,66 @@ impl From<JoinError> for io::Error {
         io::Error::new(kind, error)
     }
 }
+
+/// Why the handle of a [supervised](crate::supervise()) child has no value. Unlike a [`JoinError`] it
+/// owns the child's error or panic.
+///
+/// ```
+/// # fn main() { async_std::task::block_on(async {
+/// use headcount::{TaskError, supervise};
+///
+/// supervise(async |s| {
+///     let failed = s.spawn(async { Err::<(), _>("no route") });
+///     assert!(matches!(failed.await, Err(TaskError::Failed("no route"))));
+///     Ok::<_, &str>(())
+/// })
+/// # .await.unwrap() }) }
+/// ```
+pub enum TaskError<E> {
+    /// It returned this error.
+    Failed(E),
+    /// Its poll or its destructor panicked with this payload.
+    Panicked(Box<dyn Any + Send>),
+    /// It was cancelled, for this reason.
+    Cancelled(CancelReason),
+}
+
+impl<E> TaskError<E> {
+    /// The child's own error, if it returned one.
+    pub fn into_error(self) -> Option<E> {
+        match self {
+            TaskError::Failed(error) => Some(error),
+            TaskError::Panicked(_) | TaskError::Cancelled(_) => None,
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for TaskError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            TaskError::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&panics::text(payload))
+                .finish(),
+            TaskError::Cancelled(reason) => f.debug_tuple("Cancelled").field(reason).finish(),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for TaskError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Failed(error) => write!(f, "the task failed: {error}"),
+            TaskError::Panicked(payload) => {
+                write!(f, "the task panicked: {}", panics::text(payload))
+            }
+            TaskError::Cancelled(reason) => write!(f, "the task was cancelled: {reason}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> Error for TaskError<E> {}
 
 /// Why a child did not [`start`](crate::TaskGroup::start).
 #[derive(Debug)]

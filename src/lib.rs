@@ -18,6 +18,7 @@ mod scope;
 mod signal;
 mod spawning;
 mod start;
+mod supervise;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
@@ -34,7 +35,7 @@ pub use cleanup::{Deferred, bracket, defer};
 pub use error::Returns;
 pub use error::{
     BoxError, Cancelled, CleanupFailure, Failure, GroupError, IntoOutcome, IntoRelease, JoinError,
-    StartError, TimedOut, TrySpawnError,
+    StartError, TaskError, TimedOut, TrySpawnError,
 };
 pub use group::{TaskGroup, group};
 pub use handle::{JoinHandle, TaskId};
@@ -45,6 +46,7 @@ pub use run::run;
 pub use scope::{Scope, scope};
 pub use spawning::GroupStats;
 pub use start::Started;
+pub use supervise::{SupervisedHandle, Supervisor, supervise};
 pub use time::Instant;
 pub use timeout::{move_on_after, timeout, timeout_at};
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Settings for the groups that it opens: [`run`](Options::run), [`group`](Options::group),
-/// [`scope`](Options::scope).
+/// [`scope`](Options::scope), [`supervise`](Options::supervise).
 ///
 /// ```
 /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
@@ -100,7 +100,8 @@ impl Options {
     }
 
     /// Calls `hook` with each failure that cannot be carried by what the opener returns: a second
-    /// panic, or an error beside a panic. Boundaries inside that have no hook of their own use it
+    /// panic, an error beside a panic, or the failure of a [supervised](crate::supervise()) child whose
+    /// handle was kept past the end and dropped unread. Boundaries inside that have no hook of their own use it
     /// too. Without one, such failures go to the log as errors.
     pub fn on_suppressed(mut self, hook: impl Fn(&Suppressed) + Send + Sync + 'static) -> Self {
         self.on_suppressed = Some(Arc::new(hook));

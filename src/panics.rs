@@ -87,8 +87,9 @@ pub(crate) fn discard(payload: Payload) {
     }
 }
 
-/// A failure that could not be carried by what the opener returned: a second panic, or an error
-/// beside a panic. [`Options::on_suppressed`](crate::Options::on_suppressed) receives it; by
+/// A failure that could not be carried by what the opener returned: a second panic, an error beside
+/// a panic, or the failure of a [supervised](crate::supervise()) child whose handle was kept past the
+/// end and dropped unread. [`Options::on_suppressed`](crate::Options::on_suppressed) receives it; by
 /// default it is written to the log as an error.
 #[derive(Debug)]
 pub struct Suppressed {
@@ -148,8 +149,12 @@ impl From<Panic> for Suppressed {
 
 impl From<CleanupFailure> for Suppressed {
     fn from(failure: CleanupFailure) -> Self {
-        let text = failure.error().to_string();
-        Suppressed::error(failure.name().map(Into::into), failure.location(), text)
+        Suppressed {
+            name: failure.name().map(Into::into),
+            location: failure.location(),
+            text: failure.error().to_string(),
+            panicked: failure.is_panic(),
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl<E> Drop for AbortWhileLiving<'_, E> {
         }
         if std::thread::panicking() {
             // Nobody returns these any more, and they may borrow.
-            drop(self.0.take_failures());
+            drop(self.0.close());
         }
     }
 }

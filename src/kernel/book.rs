@@ -22,14 +22,32 @@ use crate::{
 /// is kept past the end reaches no value of a type that may have borrowed.
 pub(crate) struct Book<E> {
     node: Arc<Node>,
-    failures: Lock<Vec<Failure<E>>>,
+    record: Lock<Record<E>>,
+}
+
+struct Record<E> {
+    failures: Vec<Failure<E>>,
+    /// Panics of supervised children that nobody read, as texts.
+    unread: Vec<CleanupFailure>,
+    /// The opener has taken everything and returns it. Set with that, never cleared.
+    closed: bool,
+}
+
+impl<E> Default for Record<E> {
+    fn default() -> Self {
+        Record {
+            failures: Vec::new(),
+            unread: Vec::new(),
+            closed: false,
+        }
+    }
 }
 
 impl<E> Book<E> {
     pub(crate) fn open(kind: Kind, location: &'static Location<'static>, plan: Plan) -> Arc<Self> {
         Arc::new(Book {
             node: Node::new(kind, location, plan),
-            failures: Lock::default(),
+            record: Lock::default(),
         })
     }
 
@@ -50,7 +68,7 @@ impl<E> Book<E> {
             };
             Book {
                 node: Node::new(kind, location, plan),
-                failures: Lock::default(),
+                record: Lock::default(),
             }
         })
     }
@@ -63,24 +81,63 @@ impl<E> Book<E> {
     /// finds the failure.
     pub(crate) fn fail(&self, failure: Failure<E>, kind: CancelKind) {
         let by = failure.describe();
-        self.failures.lock().push(failure);
+        self.record.lock().failures.push(failure);
         self.node.mark_failed();
         self.node.request(CancelReason::failure(kind, by));
     }
 
-    pub(crate) fn take_failures(&self) -> Vec<Failure<E>> {
-        std::mem::take(&mut *self.failures.lock())
+    /// Records the failure of a supervised child that nobody read, and cancels nobody. Gives it back
+    /// if the book is closed.
+    pub(crate) fn note(&self, failure: Failure<E>) -> Result<(), Failure<E>> {
+        self.enter(failure, |record| &mut record.failures)
+    }
+
+    /// The same for a panic.
+    pub(crate) fn note_panic(&self, panic: CleanupFailure) -> Result<(), CleanupFailure> {
+        self.enter(panic, |record| &mut record.unread)
+    }
+
+    fn enter<I>(&self, item: I, list: impl FnOnce(&mut Record<E>) -> &mut Vec<I>) -> Result<(), I> {
+        let mut record = self.record.lock();
+        if record.closed {
+            return Err(item);
+        }
+        list(&mut record).push(item);
+        self.node.mark_failed();
+        Ok(())
+    }
+
+    /// Closes the book, if nothing is in it.
+    pub(crate) fn close_if_empty(&self) -> bool {
+        let mut record = self.record.lock();
+        record.closed = record.failures.is_empty() && record.unread.is_empty();
+        record.closed
+    }
+
+    /// Closes the book and hands out what is in it: from now on a failure that nobody read is given
+    /// back to the one who brings it.
+    pub(crate) fn close(&self) -> (Vec<Failure<E>>, Vec<CleanupFailure>) {
+        self.take(true)
+    }
+
+    fn take(&self, close: bool) -> (Vec<Failure<E>>, Vec<CleanupFailure>) {
+        let mut record = self.record.lock();
+        record.closed |= close;
+        let record = &mut *record;
+        (
+            std::mem::take(&mut record.failures),
+            std::mem::take(&mut record.unread),
+        )
     }
 }
 
 impl<E: fmt::Debug + Send> Book<E> {
-    /// Turns the failures into what an ancestor of another error type can return.
+    /// Turns the failures into what an ancestor of another error type can return. Closes the book if
+    /// the boundary has ended, since nobody comes to take anything after that.
     pub(crate) fn salvage_failures(&self) -> Vec<CleanupFailure> {
-        let failures = self.take_failures();
-        failures
-            .into_iter()
-            .map(CleanupFailure::from_failure)
-            .collect()
+        let (failures, mut unread) = self.take(self.node.has_ended());
+        unread.extend(failures.into_iter().map(CleanupFailure::from_failure));
+        unread
     }
 }
 

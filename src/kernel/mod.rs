@@ -20,4 +20,5 @@ pub(crate) mod roster;
 pub(crate) mod spawn;
 pub(crate) mod start;
 mod stopping;
+pub(crate) mod supervised;
 pub(crate) mod watch;
