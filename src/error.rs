@@ -193,6 +193,13 @@ impl<E> GroupError<E> {
         }
     }
 
+    /// Puts those failures first; the others keep their order.
+    pub(crate) fn with_first(mut self, ranks_first: impl Fn(&E) -> bool) -> Self {
+        self.failures
+            .sort_by_key(|failure| !ranks_first(&failure.error));
+        self
+    }
+
     /// The errors of children and body, the first recorded one first.
     pub fn failures(&self) -> &[Failure<E>] {
         &self.failures

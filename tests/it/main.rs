@@ -18,6 +18,7 @@ mod kept_handles;
 mod misuse;
 mod peers;
 mod peers_threads;
+mod restarts;
 mod runs;
 mod shapes;
 mod shutdowns;

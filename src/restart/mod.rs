@@ -1,0 +1,389 @@
+//! Restarting children that end, with the policies of Erlang/OTP.
+//!
+//! Design
+//! - All of it is sugar over [`supervise`](crate::supervise()): the body starts each child as a
+//!   supervised one, waits for the next that ends, and decides. So no child outlives
+//!   [`Restarts::run`], and one is started again only after everything below its last run has ended.
+//! - A child is given as a factory, since a future runs once. It is called in the child's own task,
+//!   after the delay: its panic is a panic of the child, and what it reads is up to date.
+//! - As in OTP the intensity counts the restarts of all children together, and giving up is a failure
+//!   of the boundary: here of the body, so the others are cancelled and joined, and the error climbs.
+//!   Unlike OTP one policy serves all children; policies are mixed by running one in a child of
+//!   another.
+//! - The delay before a restart is not part of OTP's supervisors. It grows with each restart in a row,
+//!   and begins anew after a run that lasted as long as the intensity's period.
+
+mod error;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    panic::Location,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use crate::{
+    error::{GroupError, IntoOutcome, TaskError},
+    options::Options,
+    panics, spawning,
+    supervise::{SupervisedHandle, Supervisor},
+    time::{Instant, sleep},
+};
+
+pub use error::RestartError;
+
+use error::End;
+
+/// Which ends of a child lead to a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Permanent,
+    Transient,
+    Temporary,
+}
+
+/// What to do when a child ends: restart it or not, alone or with the others, how soon, how often.
+///
+/// The names are those of Erlang/OTP. The defaults are OTP's too: only the child that ended is
+/// restarted, at once, and more than one restart within five seconds is too many.
+///
+/// ```
+/// # fn main() { async_std::task::block_on(async {
+/// use headcount::Restart;
+/// use std::{sync::atomic::{AtomicU32, Ordering::Relaxed}, time::Duration};
+///
+/// static RUNS: AtomicU32 = AtomicU32::new(0);
+/// Restart::transient()
+///     .intensity(3, Duration::from_secs(10))
+///     .backoff(Duration::from_millis(1), 2, Duration::from_secs(1))
+///     .child("import", || async {
+///         match RUNS.fetch_add(1, Relaxed) {
+///             0 | 1 => Err("the server is busy"),
+///             _ => Ok(()),
+///         }
+///     })
+///     .run()
+///     .await
+///     .unwrap();
+/// assert_eq!(RUNS.load(Relaxed), 3);
+/// # }) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a policy does nothing until it has children and runs them"]
+pub struct Restart {
+    policy: Policy,
+    one_for_all: bool,
+    max: u32,
+    within: Duration,
+    backoff: Option<Backoff>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    initial: Duration,
+    factor: u32,
+    cap: Duration,
+}
+
+impl Restart {
+    fn new(policy: Policy) -> Self {
+        Restart {
+            policy,
+            one_for_all: false,
+            max: 1,
+            within: Duration::from_secs(5),
+            backoff: None,
+        }
+    }
+
+    /// Children are always restarted, also when they return.
+    pub fn permanent() -> Self {
+        Restart::new(Policy::Permanent)
+    }
+
+    /// Children are restarted when they fail or panic. One that returns has ended for good.
+    pub fn transient() -> Self {
+        Restart::new(Policy::Transient)
+    }
+
+    /// Children are never restarted. Their failures touch nobody and are returned in the end, as under
+    /// [`supervise`](crate::supervise()).
+    pub fn temporary() -> Self {
+        Restart::new(Policy::Temporary)
+    }
+
+    /// When a child is restarted, only that child is. This is the default.
+    pub fn one_for_one(mut self) -> Self {
+        self.one_for_all = false;
+        self
+    }
+
+    /// When a child is restarted, all are: the others are cancelled and joined, then every child is
+    /// started again, those that had ended for good too. For children that cannot do without each
+    /// other.
+    pub fn one_for_all(mut self) -> Self {
+        self.one_for_all = true;
+        self
+    }
+
+    /// Gives up at more than `max` restarts, of all children together, in a time of `within`. Under
+    /// [`one_for_all`](Restart::one_for_all) a restart of all counts once.
+    ///
+    /// Delays that keep the restarts further apart than that keep it from ever giving up.
+    pub fn intensity(mut self, max: u32, within: Duration) -> Self {
+        self.max = max;
+        self.within = within;
+        self
+    }
+
+    /// Waits before a restart: `initial` before the first in a row, then each time `factor` times as
+    /// long as before, but never longer than `cap`.
+    ///
+    /// After a run that lasted for the time of the [intensity](Restart::intensity) or longer, it begins
+    /// with `initial` again.
+    pub fn backoff(mut self, initial: Duration, factor: u32, cap: Duration) -> Self {
+        self.backoff = Some(Backoff {
+            initial,
+            factor,
+            cap,
+        });
+        self
+    }
+
+    /// The first child; see [`Restarts::child`].
+    #[track_caller]
+    pub fn child<E, O, F, Fut>(self, name: impl Into<String>, factory: F) -> Restarts<E>
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = O> + Send + 'static,
+        O: IntoOutcome<E>,
+        E: fmt::Debug + Send + 'static,
+    {
+        let none = Restarts {
+            restart: self,
+            children: Vec::new(),
+        };
+        none.child(name, factory)
+    }
+
+    /// The delay before the restart after `streak` others in a row.
+    fn delay(&self, streak: u32) -> Duration {
+        let Some(backoff) = self.backoff else {
+            return Duration::ZERO;
+        };
+        let factor = backoff.factor.saturating_pow(streak);
+        backoff.initial.saturating_mul(factor).min(backoff.cap)
+    }
+}
+
+/// Runs a child to its end, once.
+type Factory<E> = dyn FnMut() -> Pin<Box<dyn Future<Output = Result<(), E>> + Send>> + Send;
+
+/// Children with a [`Restart`] policy.
+#[must_use = "the children run in `run().await`"]
+pub struct Restarts<E> {
+    restart: Restart,
+    children: Vec<Member<E>>,
+}
+
+struct Member<E> {
+    name: Arc<str>,
+    location: &'static Location<'static>,
+    /// Locked by the one run of the child that is going on.
+    factory: Arc<Mutex<Factory<E>>>,
+    /// Restarts in a row.
+    streak: u32,
+    started: Option<Instant>,
+}
+
+impl<E: fmt::Debug + Send + 'static> Restarts<E> {
+    /// One more child: `factory` makes its future, for the first run and for each restart.
+    ///
+    /// The future returns `Result<T, E>`, `()` or never, and the value is dropped.
+    #[track_caller]
+    pub fn child<O, F, Fut>(mut self, name: impl Into<String>, mut factory: F) -> Self
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = O> + Send + 'static,
+        O: IntoOutcome<E>,
+    {
+        let boxed = move || -> Pin<Box<dyn Future<Output = Result<(), E>> + Send>> {
+            let run = factory();
+            Box::pin(async move { run.await.into_outcome().map(drop) })
+        };
+        self.children.push(Member {
+            name: name.into().into(),
+            location: Location::caller(),
+            factory: Arc::new(Mutex::new(boxed)),
+            streak: 0,
+            started: None,
+        });
+        self
+    }
+
+    /// Runs the children, and restarts them by the policy, until all have ended for good: with
+    /// permanent children that is never.
+    ///
+    /// A failure that leads to a restart is written to the log as a warning.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError`] with a [`RestartError`] that [gave up](RestartError::gave_up) if the children had
+    /// to be restarted too often: the others are cancelled and joined, and it has the last error.
+    /// Behind it are failures that came when it was too late for a restart. And with the failures of
+    /// temporary children. Panics among these are [`cleanup_failures`](GroupError::cleanup_failures).
+    ///
+    /// # Panics
+    ///
+    /// Never with the panic of a child.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled or dropped, it cancels the children and restarts none; the boundary around waits for
+    /// them.
+    #[track_caller]
+    pub fn run(self) -> impl Future<Output = Result<(), GroupError<RestartError<E>>>> + Send {
+        let outcome = Options::new().supervise(move |supervisor| self.keep(supervisor));
+        // Who fails at the instant when it gives up may be recorded before.
+        async move {
+            let outcome = outcome.await;
+            outcome.map_err(|error| error.with_first(RestartError::gave_up))
+        }
+    }
+
+    async fn keep(
+        mut self,
+        supervisor: Supervisor<RestartError<E>>,
+    ) -> Result<(), RestartError<E>> {
+        let mut window = VecDeque::new();
+        let mut living = FuturesUnordered::new();
+        for index in 0..self.children.len() {
+            living.push(self.start(&supervisor, index, Duration::ZERO));
+        }
+        if self.restart.policy == Policy::Temporary {
+            // Nobody reads the handles, so the boundary returns what fails.
+            return Ok(());
+        }
+        while let Some((index, outcome)) = living.next().await {
+            let Some(end) = self.needs_restart(index, outcome) else {
+                continue;
+            };
+            let Some(delay) = self.next_delay(index, &mut window) else {
+                return Err(end.one_too_many(self.restart.max, self.restart.within));
+            };
+            log::warn!("headcount: {end:?} leads to a restart in {delay:?}");
+            if !self.restart.one_for_all {
+                living.push(self.start(&supervisor, index, delay));
+                continue;
+            }
+            living.iter().for_each(|run| run.handle.cancel());
+            while let Some((index, outcome)) = living.next().await {
+                if let Some(end) = self.needs_restart(index, outcome) {
+                    log::warn!("headcount: {end:?}; it is restarted with the others");
+                }
+            }
+            for index in 0..self.children.len() {
+                living.push(self.start(&supervisor, index, delay));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        supervisor: &Supervisor<RestartError<E>>,
+        index: usize,
+        delay: Duration,
+    ) -> Run<E> {
+        let member = &mut self.children[index];
+        member.started = Some(Instant::now() + delay);
+        let (name, factory) = (member.name.clone(), member.factory.clone());
+        let info = spawning::info(Some(name.to_string()), member.location);
+        let handle = supervisor.spawn_as(info, async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            let run = factory.lock().unwrap_or_else(PoisonError::into_inner)();
+            let outcome = run.await;
+            outcome.map_err(|error| RestartError::new(&name, End::Failed(error)))
+        });
+        Run { index, handle }
+    }
+
+    /// The end of a child, if it leads to a restart.
+    fn needs_restart(&self, index: usize, outcome: Outcome<E>) -> Option<RestartError<E>> {
+        let name = &self.children[index].name;
+        match outcome {
+            Err(TaskError::Failed(error)) => Some(error),
+            Err(TaskError::Panicked(payload)) => {
+                let text = panics::text(&payload).to_owned();
+                panics::discard(payload);
+                Some(RestartError::new(name, End::Panicked(text)))
+            }
+            Err(TaskError::Cancelled(_)) => None,
+            Ok(()) if self.restart.policy == Policy::Permanent => {
+                Some(RestartError::new(name, End::Returned))
+            }
+            Ok(()) => None,
+        }
+    }
+
+    /// How long to wait before a restart; `None` if this is one too many.
+    fn next_delay(&mut self, index: usize, window: &mut VecDeque<Instant>) -> Option<Duration> {
+        let (now, within) = (Instant::now(), self.restart.within);
+        while window
+            .front()
+            .is_some_and(|at| now.duration_since(*at) >= within)
+        {
+            window.pop_front();
+        }
+        if window.len() >= self.restart.max as usize {
+            return None;
+        }
+        window.push_back(now);
+        // All children restart together, or this one alone: it speaks for all.
+        let member = &mut self.children[if self.restart.one_for_all { 0 } else { index }];
+        let lasted = member.started.map(|started| now.duration_since(started));
+        if lasted.is_some_and(|lasted| lasted >= within) {
+            member.streak = 0;
+        }
+        let delay = self.restart.delay(member.streak);
+        member.streak = member.streak.saturating_add(1);
+        Some(delay)
+    }
+}
+
+impl<E> fmt::Debug for Restarts<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.children.iter().map(|child| &child.name).collect();
+        f.debug_struct("Restarts")
+            .field("restart", &self.restart)
+            .field("children", &names)
+            .finish()
+    }
+}
+
+type Outcome<E> = Result<(), TaskError<RestartError<E>>>;
+
+/// One run of a child.
+struct Run<E> {
+    index: usize,
+    handle: SupervisedHandle<(), RestartError<E>>,
+}
+
+impl<E> Future for Run<E> {
+    type Output = (usize, Outcome<E>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let index = self.index;
+        Pin::new(&mut self.handle)
+            .poll(cx)
+            .map(|outcome| (index, outcome))
+    }
+}
