@@ -193,6 +193,11 @@ impl<E> GroupError<E> {
         }
     }
 
+    /// All that is in here.
+    pub(crate) fn into_parts(self) -> (Vec<Failure<E>>, Vec<CleanupFailure>) {
+        (self.failures, self.cleanup)
+    }
+
     /// Puts those failures first; the others keep their order.
     pub(crate) fn with_first(mut self, ranks_first: impl Fn(&E) -> bool) -> Self {
         self.failures

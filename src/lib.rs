@@ -4,6 +4,7 @@ mod blocking;
 mod boundary;
 mod cancel;
 mod cleanup;
+mod collect;
 mod conclude;
 mod error;
 mod group;
@@ -32,6 +33,7 @@ pub use cancel::{
     is_shutting_down, shield,
 };
 pub use cleanup::{Deferred, bracket, defer};
+pub use collect::{ReturnWhen, gather, gather_settled, race, race_ok, wait};
 #[doc(hidden)]
 pub use error::Returns;
 pub use error::{

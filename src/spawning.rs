@@ -190,7 +190,12 @@ macro_rules! spawning {
                 }
             }
 
-            fn spawn_as<O, F>(&self, info: Info, ask: Ask, future: F) -> JoinHandle<O::Value>
+            pub(crate) fn spawn_as<O, F>(
+                &self,
+                info: Info,
+                ask: Ask,
+                future: F,
+            ) -> JoinHandle<O::Value>
             where
                 O: IntoOutcome<E>,
                 O::Value: Send + 'env,

@@ -119,7 +119,7 @@ impl<E: fmt::Debug> Future for Wait<E> {
             self.over = true;
             return Poll::Ready(Ok(()));
         }
-        let end = ready!(self.handle.claim().poll_end(cx));
+        let end = ready!(self.handle.claim().poll_any_end(cx));
         self.over = true;
         if self.gate.phase() == Phase::Started {
             return Poll::Ready(Ok(()));

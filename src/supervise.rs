@@ -20,7 +20,7 @@ use crate::{
         join::Claim,
         ledger::Ask,
         node::Kind,
-        roster::Info,
+        roster::{End, Info},
         spawn::{self, Home},
         supervised::{Slot, Supervised},
     },
@@ -211,6 +211,26 @@ impl<T, E> SupervisedHandle<T, E> {
     pub fn name(&self) -> Option<&str> {
         self.claim.cell().info().name.as_deref()
     }
+
+    /// Waits for the end of the child, and takes nothing. True if it failed or panicked.
+    pub(crate) fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.claim.poll_end(cx).map(|_| self.slot.has_failed())
+    }
+
+    /// The outcome, if the child has ended.
+    pub(crate) fn try_take(&self) -> Option<Result<T, TaskError<E>>> {
+        let end = self.claim.cell().end()?;
+        Some(self.outcome(end))
+    }
+
+    /// The child has put in what it has (`kernel::supervised`, invariant 1).
+    fn outcome(&self, end: End) -> Result<T, TaskError<E>> {
+        match (self.slot.take(), end) {
+            (Some(outcome), _) => outcome,
+            (None, End::Value) => panic!("a handle was used again after it had given the outcome"),
+            (None, _) => Err(TaskError::Cancelled(self.slot.reason())),
+        }
+    }
 }
 
 impl<T, E> Unpin for SupervisedHandle<T, E> {}
@@ -218,14 +238,9 @@ impl<T, E> Unpin for SupervisedHandle<T, E> {}
 impl<T, E> Future for SupervisedHandle<T, E> {
     type Output = Result<T, TaskError<E>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Ready: the child has put in what it has (`kernel::supervised`, invariant 1).
-        let ended = ready!(self.claim.poll(cx));
-        Poll::Ready(match (self.slot.take(), ended) {
-            (Some(outcome), _) => outcome,
-            (None, Err(_)) => Err(TaskError::Cancelled(self.slot.reason())),
-            (None, Ok(())) => unreachable!("a child that was not cut puts in its outcome"),
-        })
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let end = ready!(self.claim.poll_end(cx));
+        Poll::Ready(self.outcome(end))
     }
 }
 

@@ -47,15 +47,23 @@ impl<T> Claim<T> {
                 Some(output) => Poll::Ready(Ok(output)),
                 None => panic!("a handle was polled again after it had returned the output"),
             },
-            // The awaiter is cancelled too, often by this very failure: it is about to be dropped
-            // at this await, and must not take the end of the child for an error of its own.
-            _ if context::is_cancelled() => Poll::Pending,
             end => Poll::Ready(Err(end)),
         }
     }
 
-    /// How the child ended, whatever the awaiter is up to.
+    /// Waits for the end, and takes nothing.
     pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<End> {
+        match ready!(self.poll_any_end(cx)) {
+            End::Value => Poll::Ready(End::Value),
+            // The awaiter is cancelled too, often by this very failure: it is about to be dropped
+            // at this await, and must not take the end of the child for an error of its own.
+            _ if context::is_cancelled() => Poll::Pending,
+            end => Poll::Ready(end),
+        }
+    }
+
+    /// The same, also for an awaiter that is cancelled.
+    pub(crate) fn poll_any_end(&self, cx: &mut Context<'_>) -> Poll<End> {
         let end = self
             .cell
             .end()

@@ -3,7 +3,7 @@
 
 mod admission;
 pub(crate) mod adoption;
-mod atomic;
+pub(crate) mod atomic;
 pub(crate) mod blocking;
 pub(crate) mod book;
 pub(crate) mod child;

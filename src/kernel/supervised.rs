@@ -121,6 +121,11 @@ impl<T, E> Slot<T, E> {
         self.state.lock().verdict.take()
     }
 
+    /// Is there a failure that the handle has not read yet?
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.state.lock().verdict, Some(Err(_)))
+    }
+
     /// The handle is dropped.
     pub(crate) fn leave(&self) {
         let unread = {

@@ -8,6 +8,8 @@ mod support;
 mod adoption;
 mod blocking;
 mod boundaries;
+mod collect;
+mod collect_misuse;
 mod contract;
 mod deep;
 mod finalizers;

@@ -1,0 +1,133 @@
+//! All outcomes, in the order of the input.
+
+use std::{
+    fmt,
+    future::{Future, pending},
+    panic::Location,
+    sync::Arc,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use super::{pass_on, without_value};
+use crate::{
+    error::{GroupError, TaskError},
+    group::{TaskGroup, group},
+    kernel::{atomic::Lock, ledger::Ask},
+    spawning,
+    supervise::{Supervisor, supervise},
+};
+
+/// Runs the futures in parallel and returns their values in the order of the input. The first failure
+/// cancels the rest.
+///
+/// Unlike `join_all` it spawns: the futures make progress though nobody polls this one. It returns
+/// only after all of them have ended.
+///
+/// ```
+/// # fn main() { async_std::task::block_on(async {
+/// use headcount::gather;
+///
+/// let squares = gather((1..=3).map(|n| async move { Ok::<_, &str>(n * n) })).await;
+/// assert_eq!(squares.unwrap(), [1, 4, 9]);
+/// # }) }
+/// ```
+///
+/// # Errors
+///
+/// [`GroupError`], as a [`group`](crate::group()) of these children and a body that awaits them all.
+///
+/// # Panics
+///
+/// With the first panic of one of the futures, after all have ended.
+///
+/// # Cancel safety
+///
+/// Dropped, it cancels the futures, and the boundary around waits for them. The values are lost.
+#[track_caller]
+pub fn gather<I, F, T, E>(futures: I) -> impl Future<Output = Result<Vec<T>, GroupError<E>>>
+where
+    I: IntoIterator<Item = F>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: fmt::Debug + Send + 'static,
+{
+    let caller = Location::caller();
+    let futures: Vec<F> = futures.into_iter().collect();
+    group(async move |g: TaskGroup<'static, E>| {
+        let spawn = |future| g.spawn_as(spawning::info(None, caller), Ask::Queue, future);
+        let handles: Vec<_> = futures.into_iter().map(spawn).collect();
+        let mut values = Vec::with_capacity(handles.len());
+        for handle in handles {
+            match handle.await {
+                Ok(value) => values.push(value),
+                // It failed, so the group is cancelled and this body is dropped here.
+                Err(_) => pending().await,
+            }
+        }
+        Ok(values)
+    })
+}
+
+/// Runs the futures in parallel and returns every outcome in its place. Failures and panics cancel
+/// nobody.
+///
+/// ```
+/// # fn main() { async_std::task::block_on(async {
+/// use headcount::gather_settled;
+///
+/// let outcomes = gather_settled((0..3).map(|n| async move {
+///     if n == 1 { Err("odd") } else { Ok(n) }
+/// }))
+/// .await;
+/// assert_eq!(outcomes.len(), 3);
+/// assert_eq!(outcomes[1].as_ref().unwrap_err().to_string(), "the task failed: odd");
+/// assert_eq!(*outcomes[2].as_ref().unwrap(), 2);
+/// # }) }
+/// ```
+///
+/// # Panics
+///
+/// If polled outside of the boundary where it was first polled.
+///
+/// # Cancel safety
+///
+/// Dropped, it cancels the futures, and the boundary around waits for them. The outcomes are lost.
+#[track_caller]
+pub fn gather_settled<I, F, T, E>(futures: I) -> impl Future<Output = Vec<Result<T, TaskError<E>>>>
+where
+    I: IntoIterator<Item = F>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: fmt::Debug + Send + 'static,
+{
+    let caller = Location::caller();
+    let futures: Vec<F> = futures.into_iter().collect();
+    let empty: Vec<Option<_>> = futures.iter().map(|_| None).collect();
+    let settled = Arc::new(Lock::new(empty));
+    let places = settled.clone();
+    let ended = supervise(async move |s: Supervisor<E>| {
+        let spawn = |(place, future)| {
+            let handle = s.spawn_as(spawning::info(None, caller), future);
+            async move { (place, handle.await) }
+        };
+        let mut living: FuturesUnordered<_> = futures.into_iter().enumerate().map(spawn).collect();
+        while let Some((place, outcome)) = living.next().await {
+            places.lock()[place] = Some(outcome);
+        }
+        Ok(())
+    });
+    async move {
+        let ended = ended.await;
+        let settled = std::mem::take(&mut *settled.lock());
+        match ended {
+            Err(error) if settled.iter().any(Option::is_none) => {
+                without_value("gather_settled", error).await
+            }
+            // A release that failed.
+            Err(error) => pass_on(error),
+            Ok(()) => {}
+        }
+        settled.into_iter().flatten().collect()
+    }
+}

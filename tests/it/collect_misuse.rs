@@ -1,0 +1,145 @@
+//! Collecting futures that are cancelled, dropped, or polled where they do not belong.
+
+use std::pin::Pin;
+
+use headcount::{
+    Options, ReturnWhen, gather, gather_settled, group, race, race_ok, supervise, time::sleep,
+    timeout, wait,
+};
+
+use crate::support::{Ledger, Named, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
+
+fn forever(ledger: &Ledger) -> Pin<Box<dyn Future<Output = Result<(), Oops>> + Send>> {
+    let entrant = ledger.forever("entrant");
+    Box::pin(async move {
+        entrant.await;
+        done()
+    })
+}
+
+/// Rule 21: the timeout absorbs, and the code that collects does not resume.
+#[test]
+fn collecting_under_a_timeout_joins_everybody_and_does_not_resume() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        assert!(timeout(secs(1), gather([forever(&ledger)])).await.is_err());
+        assert!(timeout(secs(1), race([forever(&ledger)])).await.is_err());
+        assert!(timeout(secs(1), race_ok([forever(&ledger)])).await.is_err());
+        assert!(
+            timeout(secs(1), gather_settled([forever(&ledger)]))
+                .await
+                .is_err()
+        );
+        ledger.expect(&[
+            (1_000, "entrant cut"),
+            (2_000, "entrant cut"),
+            (3_000, "entrant cut"),
+            (4_000, "entrant cut"),
+        ]);
+    });
+}
+
+/// Rule 8: what returns no `GroupError` panics with advice.
+#[test]
+fn a_race_polled_out_of_place_panics_with_advice() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let mut kept = Box::pin(race([forever(&ledger)]));
+        assert!(timeout(secs(1), kept.as_mut()).await.is_err());
+        let payload = catch(kept).await.map(drop).unwrap_err();
+        assert!(message(&*payload).contains("`race`"));
+        assert!(message(&*payload).contains("await it where"));
+        let mut kept = Box::pin(gather_settled([forever(&ledger)]));
+        assert!(timeout(secs(1), kept.as_mut()).await.is_err());
+        let payload = catch(kept).await.map(drop).unwrap_err();
+        assert!(message(&*payload).contains("`gather_settled`"));
+        ledger.expect(&[(1_000, "entrant cut"), (2_000, "entrant cut")]);
+    });
+}
+
+/// Rule 8: what returns one, says cancelled.
+#[test]
+fn a_gather_polled_out_of_place_says_cancelled() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let mut kept = Box::pin(gather([forever(&ledger)]));
+        assert!(timeout(secs(1), kept.as_mut()).await.is_err());
+        assert!(kept.await.unwrap_err().is_cancelled());
+        let mut kept = Box::pin(race_ok([forever(&ledger)]));
+        assert!(timeout(secs(1), kept.as_mut()).await.is_err());
+        assert!(kept.await.unwrap_err().is_cancelled());
+        assert_eq!(ledger.now(), 2_000);
+    });
+}
+
+/// Rule 12: what a hidden group cannot return climbs, and the value is kept.
+#[test]
+fn an_error_left_below_an_entrant_climbs_past_a_race() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let leaves_an_error = || {
+                Box::pin(async {
+                    let mut inner = Box::pin(group(async |g| {
+                        g.spawn(async { Err::<(), _>(Oops("left")) });
+                        sleep(secs(9)).await;
+                        Ok(())
+                    }));
+                    while poll_once(&mut inner).await.is_ready() {}
+                    std::mem::forget(inner);
+                    sleep(secs(1)).await;
+                    ok("value")
+                })
+            };
+            assert_eq!(race([leaves_an_error()]).await, Some(ok("value")));
+            let settled = gather_settled([leaves_an_error()]).await;
+            assert_eq!(*settled[0].as_ref().unwrap(), "value");
+            let error = race_ok([leaves_an_error()]).await.unwrap_err();
+            assert_eq!(error.cleanup_failures().len(), 1);
+            done()
+        })
+        .await;
+        let error = outcome.unwrap_err();
+        let left: Vec<_> = error
+            .cleanup_failures()
+            .iter()
+            .map(|f| f.error().to_string())
+            .collect();
+        assert_eq!(left, ["Oops(\"left\")", "Oops(\"left\")"]);
+    });
+}
+
+/// Nothing is taken before `wait` returns.
+#[test]
+fn a_dropped_wait_loses_no_failure() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = Options::new()
+            .name("supervisor")
+            .supervise(async |s| {
+                let handles = vec![
+                    s.spawn(ledger.failing("bad", secs(1))),
+                    s.spawn(ledger.failing("worse", secs(3))),
+                ];
+                let waiting = wait(handles, ReturnWhen::AllCompleted);
+                assert!(timeout(secs(2), waiting).await.is_err());
+                done()
+            })
+            .await;
+        assert_eq!(outcome.names(), ["bad", "worse"]);
+    });
+}
+
+#[test]
+fn a_handle_given_to_wait_twice_panics_with_the_reason() {
+    sim(SEEDS, || async {
+        let outcome = supervise(async |s| {
+            let mut handle = s.spawn(async { ok(1) });
+            assert_eq!((&mut handle).await.unwrap(), 1);
+            let again = catch(wait(vec![handle], ReturnWhen::AllCompleted)).await;
+            let payload = again.map(drop).unwrap_err();
+            assert!(message(&*payload).contains("used again"));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
