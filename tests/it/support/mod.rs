@@ -2,6 +2,7 @@
 
 mod fail;
 mod futures;
+mod layers;
 mod ledger;
 mod real;
 mod tracked;
@@ -11,6 +12,7 @@ pub use fail::{Named, Oops, done, message, ok};
 pub use futures::{
     Gate, PanicOnDrop, PollCount, catch, drops_later_panicking, poll_once, yield_now,
 };
+pub use layers::{Boxed, Layer, nested, nested_with_owners, nestings, shielded_sleep};
 pub use ledger::Ledger;
 pub use real::{Flag, block_on, spin_until};
 pub use tracked::{Census, Tracked};
@@ -23,7 +25,10 @@ use std::{
 };
 
 /// How many schedules of the simulator every case is tried under.
-pub const SEEDS: u64 = 200;
+pub const SEEDS: u64 = 500;
+
+/// Under how many schedules each of many nestings is tried.
+pub const FEW: u64 = 8;
 
 /// So many virtual seconds.
 pub const fn secs(n: u64) -> Duration {
