@@ -8,6 +8,8 @@ use crate::support::Oops;
 mod cancel;
 #[path = "alike/cancel_members.rs"]
 mod cancel_members;
+#[path = "alike/daemons.rs"]
+mod daemons;
 #[path = "alike/errors.rs"]
 mod errors;
 #[path = "alike/errors_nested.rs"]
@@ -24,6 +26,8 @@ mod memory;
 mod panics;
 #[path = "alike/panics_of_drops.rs"]
 mod panics_of_drops;
+#[path = "alike/suppressed.rs"]
+mod suppressed;
 #[path = "alike/wide.rs"]
 mod wide;
 
@@ -34,4 +38,13 @@ where
     Fut: Future<Output = Result<R, Oops>>,
 {
     Options::new().limit(limit).group(body).await
+}
+
+/// Opens with these options.
+async fn open_with<R, F, Fut>(options: Options, body: F) -> Result<R, GroupError<Oops>>
+where
+    F: FnOnce(TaskGroup<'static, Oops>) -> Fut,
+    Fut: Future<Output = Result<R, Oops>>,
+{
+    options.group(body).await
 }
