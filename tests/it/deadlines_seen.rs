@@ -86,9 +86,9 @@ fn a_child_sees_the_deadlines_around_its_group() {
                     assert_eq!(current_deadline(), Some(start + secs(7)));
                     sleep(secs(3)).await;
                     assert_eq!(current_deadline(), Some(start + secs(7)));
-                })
+                });
             });
-            spawns.await.unwrap().await.unwrap();
+            spawns.await.unwrap();
             done()
         });
         outer.enter(opening).await.unwrap().unwrap();

@@ -21,6 +21,7 @@ mod in_a_group;
 mod in_a_scope;
 mod intervals;
 mod kept_handles;
+mod logs;
 mod misuse;
 mod peers;
 mod peers_threads;

@@ -195,7 +195,7 @@ fn the_panic_of_a_closure_dropped_by_a_race_resumes_in_the_boundary() {
                 sleep(secs(1)).await;
                 5
             };
-            ok((async { loses.await }, wins).race().await)
+            ok((loses, wins).race().await)
         }));
         assert_eq!(message(&*outcome.await.unwrap_err()), "late");
     });

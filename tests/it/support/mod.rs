@@ -4,6 +4,7 @@ mod fail;
 mod futures;
 mod layers;
 mod ledger;
+mod logged;
 mod real;
 mod tracked;
 mod workers;
@@ -14,6 +15,7 @@ pub use futures::{
 };
 pub use layers::{Boxed, Layer, nested, nested_with_owners, nestings, shielded_sleep};
 pub use ledger::Ledger;
+pub use logged::logged;
 pub use real::{Flag, block_on, spin_until};
 pub use tracked::{Census, Tracked};
 pub use workers::{on_these_workers, on_workers};
