@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    pin::pin,
     sync::mpsc::{Receiver, Sender, channel},
 };
 
@@ -14,7 +15,7 @@ use headcount::{
 
 use crate::support::{
     Census, FEW, Flag, Layer, Ledger, Oops, SEEDS, block_on, catch, done, message, nested, ok,
-    secs, sim,
+    poll_once, secs, sim,
 };
 
 /// Lets closures block their threads in virtual time, whatever is cancelled meanwhile.
@@ -240,6 +241,7 @@ fn a_failure_beside_a_running_closure_waits_for_it() {
 #[test]
 fn a_cancelled_awaiter_waits_for_its_closure_on_a_real_thread() {
     for _ in 0..20 {
+        let (waits, waiting): (Sender<()>, Receiver<()>) = channel();
         let (begun, begins): (Sender<()>, Receiver<()>) = channel();
         let (go_on, may_end): (Sender<()>, Receiver<()>) = channel();
         let ended = Flag::default();
@@ -247,15 +249,21 @@ fn a_cancelled_awaiter_waits_for_its_closure_on_a_real_thread() {
         let cancel_scope = CancelScope::new();
         let remote = cancel_scope.clone();
         let canceller = std::thread::spawn(move || {
+            waiting.recv().unwrap();
             begins.recv().unwrap();
             remote.cancel();
             go_on.send(()).unwrap();
         });
-        let outcome = block_on(cancel_scope.enter(unblock(move || {
-            begun.send(()).unwrap();
-            may_end.recv().unwrap();
-            inside.set();
-        })));
+        let outcome = block_on(async {
+            let mut entered = pin!(cancel_scope.enter(unblock(move || {
+                begun.send(()).unwrap();
+                may_end.recv().unwrap();
+                inside.set();
+            })));
+            assert!(poll_once(&mut entered).await.is_pending());
+            waits.send(()).unwrap();
+            entered.await
+        });
         outcome.unwrap_err();
         assert!(ended.is_set());
         canceller.join().unwrap();
