@@ -1,4 +1,4 @@
-//! The contract, case by case and rule by rule.
+//! The contract, case by case and rule by rule. `README.md` beside this file says which test holds what.
 #![cfg(not(loom))]
 // The tests of `alike` hold for both openings, so their files are loaded once for each.
 #![allow(clippy::duplicate_mod)]
@@ -40,6 +40,7 @@ mod starts;
 mod supervised;
 mod supervised_threads;
 mod supervised_unread;
+mod table;
 mod threads;
 mod threads_blocking;
 mod threads_deep;
