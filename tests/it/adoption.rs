@@ -7,7 +7,7 @@ use headcount::{GroupError, group, scope, time::sleep};
 
 use crate::support::{
     Census, Ledger, Named, Oops, SEEDS, catch, done, drops_later_panicking, message, ok, poll_once,
-    secs, sim,
+    secs, shielded_sleep, sim,
 };
 
 type Opening<'a, E> = Pin<Box<dyn Future<Output = Result<(), GroupError<E>>> + Send + 'a>>;
@@ -212,4 +212,45 @@ fn groups_in_cancelled_children_of_a_dropped_group_are_accounted_for() {
         assert_eq!(outcome.unwrap(), 1);
         assert_eq!(census.living(), 0);
     });
+}
+
+/// Rules 1 and 13: what a race in a child has dropped belongs to the child, whose handle resolves, and
+/// whose group returns, only once that has ended.
+#[test]
+fn a_child_that_has_dropped_a_group_ends_after_it() {
+    for awaited in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |g| {
+                let inside = ledger.clone();
+                let child = g.spawn(async move {
+                    let loses = async {
+                        let lost = group(async |g| {
+                            g.spawn(shielded_sleep(secs(3)));
+                            std::future::pending::<Result<&str, Oops>>().await
+                        });
+                        lost.await.map_err(|_| Oops("loser"))
+                    };
+                    let wins = async {
+                        sleep(secs(1)).await;
+                        ok("winner")
+                    };
+                    let won = (loses, wins).race().await;
+                    inside.note("raced");
+                    won
+                });
+                if awaited {
+                    assert_eq!(child.await.unwrap(), "winner");
+                    ledger.note("joined");
+                }
+                done()
+            });
+            outcome.await.unwrap();
+            match awaited {
+                true => ledger.expect(&[(1000, "raced"), (3000, "joined")]),
+                false => ledger.expect(&[(1000, "raced")]),
+            }
+            assert_eq!(ledger.now(), 3000);
+        });
+    }
 }

@@ -1,6 +1,6 @@
 //! How far one request reaches (rule 18), and in which order it ends what it reached (rule 21).
 
-use std::future::pending;
+use std::{future::pending, sync::mpsc::channel};
 
 use headcount::{CancelScope, TaskGroup, checkpoint, group, time::sleep, timeout};
 
@@ -158,6 +158,46 @@ fn what_is_owned_around_a_boundary_outlives_it_in_every_nesting() {
             }
         });
     }
+}
+
+/// Rule 18: a group at the end of every nesting says cancelled inside the call, and under a shield
+/// does not, until the shield is taken away.
+#[test]
+fn everything_below_says_cancelled_at_once_in_every_nesting() {
+    sim(FEW, || async {
+        let (send, receive) = channel();
+        let (root, shielded) = (CancelScope::new(), CancelScope::new());
+        shielded.shield(true);
+        let forest = group(async move |g| {
+            for layers in nestings(3) {
+                let send = send.clone();
+                let leaf = group(async move |leaf| {
+                    send.send(leaf.clone()).unwrap();
+                    pending::<Result<(), Oops>>().await
+                });
+                g.spawn(nested(&layers, async { drop(leaf.await) }));
+            }
+            pending::<Result<(), Oops>>().await
+        });
+        let [(outside, inside), (asks, switches)] =
+            std::array::from_fn(|_| (root.clone(), shielded.clone()));
+        let outcome = group(async move |g| {
+            g.spawn(async move { drop(outside.enter(inside.enter(forest)).await) });
+            sleep(secs(1)).await;
+            let leaves: Vec<TaskGroup<'_, Oops>> = receive.try_iter().collect();
+            assert_eq!(leaves.len(), 216);
+            let cancelled = || leaves.iter().filter(|leaf| leaf.is_cancelled()).count();
+            asks.cancel();
+            assert_eq!(cancelled(), 0);
+            for on in [false, true, false] {
+                switches.shield(on);
+                assert_eq!(cancelled(), if on { 0 } else { 216 });
+            }
+            done()
+        });
+        outcome.await.unwrap();
+        assert!(root.cancelled_caught() && !shielded.cancelled_caught());
+    });
 }
 
 /// Rule 18: a request that is made at the very moment in which the tree grows is not missed.

@@ -232,3 +232,24 @@ fn a_shield_around_the_spawn_call_does_not_shield_the_child() {
         assert_eq!(ledger.now(), 2000);
     });
 }
+
+/// Rules 13 and 22: whoever awaits a cancelled child under a shield is alive, and gets the answer.
+#[test]
+fn a_shielded_awaiter_learns_that_its_sibling_was_cancelled() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = timeout(
+            secs(1),
+            group(async |g| {
+                let child = g.spawn(ledger.forever("child"));
+                let answer = shield(child).await;
+                ledger.note(format!("cancelled: {}", answer.unwrap_err().is_cancelled()));
+                checkpoint().await;
+                ledger.note("never");
+                done()
+            }),
+        );
+        assert!(outcome.await.is_err());
+        ledger.expect(&[(1000, "child cut"), (1000, "cancelled: true")]);
+    });
+}

@@ -5,7 +5,7 @@ use std::future::pending;
 use futures_concurrency::future::{Join, Race};
 use headcount::{CancelScope, checkpoint, group, scope, shield, time::sleep, timeout};
 
-use crate::support::{Ledger, SEEDS, done, millis, ok, secs, shielded_sleep, sim};
+use crate::support::{Ledger, Named, Oops, SEEDS, done, millis, ok, secs, shielded_sleep, sim};
 
 /// Rule 22: branches of an inline join live as long as the shield beside them, and no longer.
 #[test]
@@ -167,4 +167,35 @@ fn a_shield_in_an_inline_child_keeps_what_is_around_it_alive() {
             (3000, "owned cut"),
         ]);
     });
+}
+
+/// Rules 9, 13 and 22: an awaiter that is cancelled, and alive for a shield beside it only, does not
+/// hear of the end of its sibling: neither of the failure that cancelled it, nor of a cancellation.
+#[test]
+fn a_handle_awaited_beside_a_shield_adds_no_second_failure() {
+    for fails in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |g| {
+                let awaited = match fails {
+                    true => g.spawn(ledger.failing("a", secs(1))),
+                    false => g.spawn(async {
+                        pending::<()>().await;
+                        done()
+                    }),
+                };
+                g.spawn(ledger.failing("b", secs(2)));
+                let awaits = async {
+                    awaited.await.map_err(|_| Oops("second"))?;
+                    done()
+                };
+                let branches = (awaits, shield(ledger.sleeper("shielded", secs(3))));
+                branches.join().await.0
+            });
+            let first = if fails { "a" } else { "b" };
+            assert_eq!(outcome.await.names(), [first]);
+            assert!(ledger.contains("shielded done"));
+            assert_eq!(ledger.now(), 3000);
+        });
+    }
 }
