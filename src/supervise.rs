@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use crate::{
@@ -119,6 +120,27 @@ impl<E> Supervisor<E> {
     pub fn cancel_with(&self, reason: impl Into<String>) {
         let reason = CancelReason::explicit(Some(reason.into()));
         self.book.node().request(reason);
+    }
+
+    /// Asks everything below to come to an end in its own time, and cancels what is left when `grace`
+    /// has passed. See [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
+    ///
+    /// ```
+    /// # fn main() { async_std::task::block_on(async {
+    /// headcount::supervise(async |s| {
+    ///     s.spawn(headcount::cancelled());
+    ///     s.shutdown(std::time::Duration::from_secs(30));
+    ///     Ok::<_, std::io::Error>(())
+    /// })
+    /// # .await.unwrap() }) }
+    /// ```
+    pub fn shutdown(&self, grace: Duration) {
+        self.book.node().stop(grace);
+    }
+
+    /// Has the group, or one around it, been asked to [`shutdown`](Self::shutdown)?
+    pub fn is_shutting_down(&self) -> bool {
+        self.book.node().is_shutting_down()
     }
 
     /// Has the group been asked to end, by `cancel`, a failed body, its deadline, or from outside?
@@ -343,6 +365,10 @@ impl Options {
         Fut: Future<Output = Result<R, E>>,
         E: fmt::Debug + Send + 'static,
     {
+        #[cfg(all(feature = "signal", not(loom)))]
+        let body = crate::signal::before(body, self.signals, |supervisor: &Supervisor<E>, heed| {
+            crate::group::TaskGroup::new(supervisor.book.clone()).heed(heed);
+        });
         let book = Book::open_salvageable(Kind::Group, Location::caller(), self.plan());
         let supervisor = Supervisor { book: book.clone() };
         let body = conclude::body(book.clone(), supervisor, body);
