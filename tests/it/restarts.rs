@@ -10,7 +10,8 @@ use std::{
 };
 
 use headcount::{
-    GroupError, Restart, RestartError, group, supervise, time::Instant, time::sleep, timeout,
+    GroupError, Restart, RestartError, group, shield, supervise, time::Instant, time::sleep,
+    timeout,
 };
 
 use crate::support::{Ledger, Oops, SEEDS, done, millis, ok, secs, sim};
@@ -304,6 +305,28 @@ fn one_for_all_joins_the_siblings_before_it_starts_all_again() {
             (7_000, "steady done"),
         ]);
         assert_eq!((count.count(), short_count.count()), (2, 2));
+    });
+}
+
+/// The sibling takes two seconds more to end.
+#[test]
+fn one_for_all_waits_for_a_sibling_that_ends_late() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let log = ledger.clone();
+        let outcome = Restart::transient()
+            .one_for_all()
+            .child("flaky", flaky(&ledger, 1, secs(0)))
+            .child("late", move || shield(log.sleeper("late", secs(3))))
+            .run()
+            .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (0, "start"),
+            (3_000, "late done"),
+            (3_000, "start"),
+            (6_000, "late done"),
+        ]);
     });
 }
 

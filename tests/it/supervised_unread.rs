@@ -170,6 +170,22 @@ fn a_failure_whose_handle_is_dropped_after_the_end_goes_to_the_hook() {
     });
 }
 
+/// Rule 15: the boundary has ended when it has returned, not when its future is dropped.
+#[test]
+fn a_failure_dropped_beside_the_kept_future_of_the_opener_goes_to_the_hook() {
+    sim(SEEDS, || async {
+        let hook = Hook::default();
+        let mut opener =
+            Box::pin(hook.options().supervise(async |s| {
+                ok(s.spawn_named("failed", async { Err::<(), _>(Oops("a")) }))
+            }));
+        drop(opener.as_mut().await.unwrap());
+        assert_eq!(hook.seen(), ["failed: error: Oops(\"a\")"]);
+        drop(opener);
+        assert_eq!(hook.seen().len(), 1);
+    });
+}
+
 /// Rules 10 and 15: the value of the body owned the handle, and is dropped for the error's sake.
 #[test]
 fn a_value_that_owns_handles_is_dropped_before_the_errors_are_counted() {
