@@ -50,12 +50,13 @@ impl Inheritance {
 
 impl Node {
     /// Records a panic below this boundary and cancels the rest. If the boundary has ended, the
-    /// panic climbs to the nearest live ancestor, or else into the log.
+    /// panic climbs to the nearest live ancestor with an opener, or else into the log: the node of a
+    /// spawned child has nobody who would take it.
     pub(crate) fn record_panic(self: &Arc<Self>, panic: Panic, reason: CancelReason) {
         let mut node = self;
         let mut panic = Some(panic);
         loop {
-            {
+            if node.kind != Kind::Task {
                 let mut inside = node.inside.lock();
                 if !node.has(ENDED) {
                     inside.inherited.panics.extend(panic.take());

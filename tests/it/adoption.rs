@@ -119,6 +119,32 @@ fn the_panic_of_a_dropped_groups_child_resumes_in_the_parent() {
     });
 }
 
+/// Rules 12 and 14: the nearest boundary is the group of the child that dropped its own.
+#[test]
+fn the_panic_of_a_group_dropped_in_a_child_resumes_in_the_childs_group() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = catch(group(async |g| {
+            g.spawn(ledger.forever("sibling"));
+            g.spawn(async {
+                let mut inner = Box::pin(group(async |g| {
+                    g.spawn(drops_later_panicking("orphan"));
+                    sleep(secs(9)).await;
+                    done()
+                }));
+                assert!(poll_once(&mut inner).await.is_pending());
+                sleep(secs(1)).await;
+                drop(inner);
+                sleep(secs(1)).await;
+            });
+            done()
+        }))
+        .await;
+        assert_eq!(message(&*outcome.map(drop).unwrap_err()), "orphan");
+        ledger.expect(&[(1000, "sibling cut")]);
+    });
+}
+
 /// Rule 12: an error whose group was dropped becomes a cleanup failure of the parent.
 #[test]
 fn the_error_of_a_dropped_group_becomes_a_cleanup_failure_of_the_parent() {
