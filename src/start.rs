@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    panic::resume_unwind,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -18,6 +19,7 @@ use crate::{
         roster::{End, Info},
         start::{Early, EarlyEnd, Gate, Phase, Starting, climb},
     },
+    panics,
 };
 
 /// What a starting child is given, to say that it is ready. See
@@ -76,7 +78,15 @@ where
             gate: gate.clone(),
         };
         let early = Early::new();
-        let future = Starting::new(gate.clone(), early.clone(), info.clone(), child(started));
+        let future = match panics::catch(|| child(started)) {
+            Ok(future) => future,
+            Err(payload) => {
+                // There is no future whose end would settle the gate.
+                gate.end();
+                resume_unwind(payload)
+            }
+        };
+        let future = Starting::new(gate.clone(), early.clone(), info.clone(), future);
         let handle = spawn(future);
         gate.introduce(handle.claim().cell());
         let wait = Wait {
@@ -126,7 +136,7 @@ impl<E: fmt::Debug> Future for Wait<E> {
         }
         let why = match self.early.take() {
             Some(EarlyEnd::Failed(error)) => NotStarted::Failed(error),
-            Some(EarlyEnd::Panicked(payload)) => std::panic::resume_unwind(payload),
+            Some(EarlyEnd::Panicked(payload)) => resume_unwind(payload),
             None if end == End::Value => NotStarted::Never,
             None => NotStarted::Cancelled,
         };

@@ -121,7 +121,7 @@ impl Gate {
     }
 
     /// The child's future is gone; false if it had started.
-    fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         let mut state = self.0.lock();
         if state.phase == Phase::Started {
             return false;

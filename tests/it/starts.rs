@@ -1,6 +1,9 @@
 //! `start`: to whom a child belongs before it has started, and after.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::{Ready, pending},
+    time::Duration,
+};
 
 use headcount::{
     CancelScope, StartError, Started, TaskGroup, checkpoint, group, scope, time::sleep, timeout,
@@ -148,6 +151,21 @@ fn a_panic_before_the_start_resumes_in_the_caller() {
         });
         outcome.await.unwrap();
         ledger.expect(&[(3000, "sibling done")]);
+    });
+}
+
+/// Rule 30: the same when it panics before there is a future.
+#[test]
+fn a_panic_of_the_closure_itself_resumes_in_the_caller() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            let start =
+                g.start(|_started: Started<()>| -> Ready<Result<(), Oops>> { panic!("no future") });
+            let payload = catch(start).await.map(|_| ()).unwrap_err();
+            assert_eq!(message(&*payload), "no future");
+            done()
+        });
+        outcome.await.unwrap();
     });
 }
 
