@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     atomic::Ordering,
-    node::{ENDED, Kind, LINKED, Node, ORPHAN, POLLED, USED},
+    node::{ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Obligation, hand_over},
 };
 use crate::{
@@ -147,7 +147,8 @@ impl Node {
     /// Ends a cancel scope that nothing was ever linked to and that nothing is owed to, in one step
     /// and without the lock: who links or owes raises `USED` and looks at `ENDED` in one step too.
     pub(super) fn try_close_unused(&self) -> bool {
-        let unused = |state: u32| (state & (USED | LINKED | ORPHAN) == 0).then_some(state | ENDED);
+        const IN_USE: u32 = USED | LINKED | ORPHAN | FAILED;
+        let unused = |state: u32| (state & IN_USE == 0).then_some(state | ENDED);
         let order = Ordering::AcqRel;
         self.kind == Kind::Cancel
             && self
@@ -173,28 +174,6 @@ impl Node {
         }
     }
 
-    /// Before a poll of what it has inside: true if the boundary is cancelled and only waits for
-    /// boundaries inside to drain, so that this poll shows which of them are still polled.
-    pub(crate) fn begin_draining(&self) -> bool {
-        let draining = self.is_cancelled() && self.has_inner();
-        if draining {
-            inline_subs(self, false)
-                .iter()
-                .for_each(|sub| sub.clear(POLLED));
-        }
-        draining
-    }
-
-    /// After such a poll: a boundary inside that was not polled is forgotten, or its future is
-    /// kept aside. It cannot drain by itself, so this one answers for it, and waits until it has
-    /// drained before it drops what is inside (rule 21).
-    pub(crate) fn orphan_unpolled(&self) {
-        let subs = inline_subs(self, false).into_iter();
-        for sub in subs.filter(|sub| !sub.has(POLLED)) {
-            orphan_all(sub);
-        }
-    }
-
     /// At its close, a boundary treats what is still linked inside it as dropped: the future that
     /// would poll it is forgotten, or kept where it does not belong.
     pub(crate) fn orphan_leftovers(&self) {
@@ -204,38 +183,47 @@ impl Node {
     /// Does nothing live below but releases?
     pub(super) fn is_alone(&self) -> bool {
         let inside = self.inside.lock();
-        let releases = |sub: &Arc<Node>| sub.kind == Kind::Release;
-        self.count.living() == 0 && inside.subs.iter().all(|(_, sub)| releases(sub))
+        self.count.living() == 0 && is_alone(&inside)
     }
 
-    /// When nothing is owed any more: releases that are still linked have their future in a `close`
-    /// that was forgotten, or is kept where it does not belong.
-    pub(super) fn orphan_forgotten_releases(self: &Arc<Self>) {
-        let left: Vec<_> = {
+    /// When nothing is owed any more: releases that are still with a `close` are forgotten, or
+    /// kept where they do not belong. True if there was one.
+    pub(super) fn forget_releases(&self) -> bool {
+        let forgotten = {
             let inside = self.inside.lock();
-            if !inside.owed.is_empty() {
-                return;
+            match inside.owed.is_empty() {
+                true => forgotten_releases(&inside),
+                false => Vec::new(),
             }
-            let subs = inside.subs.iter().map(|(_, sub)| sub);
-            let left = subs.filter(|sub| sub.kind == Kind::Release && !sub.is_orphan());
-            left.cloned().collect()
         };
-        for release in left {
-            release.report_forgotten();
-            orphan(release);
-        }
+        let any = !forgotten.is_empty();
+        forgotten.into_iter().for_each(Node::forget_release);
+        any
     }
+}
+
+fn is_alone(inside: &Inside) -> bool {
+    let mut subs = inside.subs.iter();
+    subs.all(|(_, sub)| sub.kind == Kind::Release)
+}
+
+/// The releases that nobody but a `close` has.
+fn forgotten_releases(inside: &Inside) -> Vec<Arc<Node>> {
+    let subs = inside.subs.iter().map(|(_, sub)| sub);
+    subs.filter(|sub| sub.kind == Kind::Release && !sub.has(HANDED))
+        .cloned()
+        .collect()
 }
 
 /// The linked boundaries that are polled by the opener's own task. Inline children count as such
 /// once the scope that polls them is gone.
-fn inline_subs(node: &Node, gone: bool) -> Vec<Arc<Node>> {
+pub(super) fn inline_subs(node: &Node, gone: bool) -> Vec<Arc<Node>> {
     let inside = node.inside.lock();
     let subs = inside.subs.iter().map(|(_, sub)| sub);
     let inline = |sub: &&Arc<Node>| match sub.kind {
         Kind::Task => gone && node.kind == Kind::Scope,
-        // Polled by whoever has it, not by the body.
-        Kind::Release => false,
+        // Polled by whoever has it, not by the body; or by the thread that it blocks.
+        Kind::Release | Kind::Run => false,
         _ => true,
     };
     subs.filter(inline)
@@ -251,7 +239,7 @@ pub(crate) fn orphan(node: Arc<Node>) {
 }
 
 /// Marks a boundary, and what it polled inside, as left without an opener.
-fn orphan_all(start: Arc<Node>) {
+pub(super) fn orphan_all(start: Arc<Node>) {
     let mut work = vec![start];
     while let Some(node) = work.pop() {
         if node.raise(ORPHAN) & ORPHAN != 0 {
@@ -271,24 +259,34 @@ fn orphan_all(start: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 pub(super) fn settle(mut node: Arc<Node>) {
     loop {
-        let (spawners, estate, owed) = {
+        let (told, estate, owed) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
-            if !node.has(ORPHAN)
-                || node.has(ENDED)
-                || node.is_being_polled()
-                || living
-                || !inside.subs.is_empty()
-            {
+            if !node.has(ORPHAN) || node.has(ENDED) || node.is_being_polled() || living {
                 return;
             }
-            let spawners = inside.ledger.close();
+            if !inside.subs.is_empty() {
+                // Those who hold a `close` have ended, so its memory is forgotten or out of place.
+                let left = match is_alone(&inside) {
+                    true => forgotten_releases(&inside),
+                    false => Vec::new(),
+                };
+                drop(inside);
+                if left.is_empty() {
+                    return;
+                }
+                left.into_iter().for_each(Node::forget_release);
+                continue;
+            }
+            let mut told = inside.ledger.close();
+            // Somebody may poll it all the same, where it does not belong any more.
+            told.extend(inside.opener.take());
             node.raise(ENDED);
             let owed = std::mem::take(&mut inside.owed);
-            (spawners, std::mem::take(&mut inside.inherited), owed)
+            (told, std::mem::take(&mut inside.inherited), owed)
         };
-        spawners.into_iter().for_each(crate::panics::wake);
+        told.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.
         bequeath(&node, estate, owed);
         match node.unlink() {

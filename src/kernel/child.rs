@@ -255,7 +255,7 @@ where
                         let _ = poll_owed(&node, Stage::Body, cx);
                     }
                     if let Some(node) = draining {
-                        node.orphan_unpolled();
+                        node.orphan_unpolled(cx.waker());
                     }
                     if spot.may_drop() {
                         continue;

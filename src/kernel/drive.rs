@@ -152,7 +152,7 @@ impl<F: Future> Future for Drive<F> {
                         // All looks at flags come after this; see `register`.
                         node.register(cx.waker());
                         if draining {
-                            node.orphan_unpolled();
+                            node.orphan_unpolled(cx.waker());
                         }
                         watch_deadline(node, this.timer, cx);
                         // Pending or not, the body goes on beside it.
@@ -208,8 +208,9 @@ fn poll_closing<T>(
         }
         if !node.try_close_unused() {
             let drained = poll_drained(node, cx, || {
-                // What was cancelled from above while somebody lived below has no value.
-                if node.is_doomed() {
+                // What was cancelled from above while somebody lived below has no value, and a
+                // failure comes in its place. Dropped here, since it may hold guards.
+                if node.is_doomed() || node.has_failed() {
                     guard(node, || *value = None);
                 }
             });
@@ -299,8 +300,12 @@ pub(super) fn poll_drained(
         if node.owes() {
             node.begin_grace();
             ready!(poll_owed(node, Stage::Alone, cx));
+            // One may have spawned into a group that was still open, or failed it.
+            continue;
         }
-        node.orphan_forgotten_releases();
+        if node.forget_releases() {
+            continue;
+        }
         if node.try_close() {
             return Poll::Ready(());
         }
@@ -308,7 +313,6 @@ pub(super) fn poll_drained(
             // A kept release is being polled elsewhere, or one has just arrived: either wakes.
             return Poll::Pending;
         }
-        // A release has spawned into a group that was still open.
     }
 }
 

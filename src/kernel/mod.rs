@@ -16,6 +16,7 @@ pub(crate) mod ledger;
 pub(crate) mod node;
 pub(crate) mod obligations;
 mod requests;
+mod roll_call;
 pub(crate) mod roster;
 pub(crate) mod spawn;
 pub(crate) mod start;

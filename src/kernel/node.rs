@@ -21,6 +21,7 @@ use super::{
     context,
     ledger::{Count, Ledger},
     obligations::Obligation,
+    roll_call::RollCall,
     start::Gate,
 };
 use crate::{
@@ -67,6 +68,9 @@ pub(super) const ASKED_ABOVE: u32 = 1 << 16;
 
 /// Something was linked to it, or owed here. Set under the lock, never cleared.
 pub(super) const USED: u32 = 1 << 17;
+/// Of a release: a list of the kernel has it, or who reports that nobody can finish it. Before that
+/// it is with a `close`. Never cleared.
+pub(super) const HANDED: u32 = 1 << 18;
 
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +146,7 @@ pub(super) struct Inside {
     /// When the grace ends, once it has begun.
     pub(super) grace_end: Option<Instant>,
     pub(super) owed: VecDeque<Obligation>,
+    pub(super) roll_call: RollCall,
     pub(super) inherited: Inheritance,
     /// Of a `start`: what stands between the caller and the child.
     pub(super) gate: Option<Arc<Gate>>,
@@ -399,6 +404,11 @@ impl Node {
                 if inner != 0 {
                     parent.inner.fetch_add(1, Ordering::AcqRel);
                 }
+            }
+            // A cancel scope may end while it is linked: its opener took it out before, and found
+            // nothing. Read by a read-modify-write, so that one of the two sees the other.
+            if node.raise(0) & ENDED != 0 {
+                return node.depart();
             }
             if node.refresh() {
                 super::requests::propagate(node);

@@ -6,7 +6,8 @@
 //! 2. A release is in exactly one place: with the `close` that its owner awaits, in the list of one
 //!    node, or in the hands of the one poll that took it out and puts it back. Who holds it when
 //!    its boundary is gone hands it on; only the memory of a forgotten `close` can take it away,
-//!    and then its boundary reports that.
+//!    and then its boundary reports that. `HANDED` says that it is not, or no longer, with a
+//!    `close`; whoever raises it, the drop of the `close` or that report, decides.
 //! 3. A node does not end while its list holds one (`OWES` tells without the lock). After the end,
 //!    set under the same lock, a release climbs to the nearest ancestor that has not ended.
 //! 4. One after the other, in the order of arrival. An *eager* one does not wait: it was there when
@@ -27,7 +28,7 @@ use std::{
 use super::{
     context::{self, Frame},
     drive::{Drive, Outcome},
-    node::{ENDED, Kind, Node, ORPHAN, OWES, Plan, USED},
+    node::{ENDED, HANDED, Kind, Node, ORPHAN, OWES, Plan, USED},
 };
 use crate::{
     error::{BoxError, CleanupFailure},
@@ -140,6 +141,17 @@ impl Home {
     /// Hands a release to the boundary of the code that runs now, or else to this one, or else to
     /// the runtime.
     pub(crate) fn take_over(&self, obligation: Obligation) {
+        if obligation.node.raise(HANDED) & HANDED != 0 {
+            // Its boundary has ended, and has reported that this was not finished.
+            return super::drive::guard(&obligation.node.clone(), || drop(obligation));
+        }
+        if let Some(parent) = obligation.node.parent() {
+            // One that has begun goes back to where it began, if it was carried away from there:
+            // that boundary waits for it in any case.
+            if !context::is_under(parent) {
+                return hand_over(Some(parent.clone()), &self.runtime, obligation);
+            }
+        }
         let here = context::node();
         if here.is_none() {
             log::warn!(
@@ -235,9 +247,13 @@ impl Node {
         begun
     }
 
-    /// A `close` was forgotten, or is kept aside, while the boundary in which it began ends: its
-    /// memory has the release, and nobody can finish it.
-    pub(super) fn report_forgotten(self: &Arc<Self>) {
+    /// The `close` of this release was forgotten, or is kept aside, while the boundary in which it
+    /// began ends: its memory has the release, and nobody can finish it.
+    pub(super) fn forget_release(self: Arc<Self>) {
+        if self.raise(HANDED) & HANDED != 0 {
+            // It has been dropped just now.
+            return;
+        }
         let name = self.task_name().map(String::into_boxed_str);
         let error = "the future of `close` was neither awaited to its end nor dropped";
         self.record_cleanup(CleanupFailure::of_release(
@@ -245,6 +261,7 @@ impl Node {
             self.location,
             error.into(),
         ));
+        super::adoption::orphan(self);
     }
 }
 

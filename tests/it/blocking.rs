@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use headcount::{BlockingToken, group, run, testing::Sim, time::sleep, timeout};
+use headcount::{BlockingToken, group, run, shield, testing::Sim, time::sleep, timeout};
 
 use crate::support::{
     Census, Flag, Ledger, Named, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim,
@@ -287,4 +287,69 @@ fn what_a_closure_borrows_outlives_it_when_the_simulation_fails() {
         0,
         "a closure ran after what it borrows was gone"
     );
+}
+
+/// Rules 1 and 31: `run` in a closure drains by itself, and returns when it has.
+#[test]
+fn a_cancelled_run_in_a_closure_waits_for_its_releases() {
+    for in_child in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let closure = ledger.clone();
+            let outcome = timeout(
+                secs(1),
+                group(async |g| {
+                    g.spawn_blocking(move |_| {
+                        let hold = closure.clone();
+                        let holder = async move {
+                            let _guard = hold.deferred("guard", secs(2));
+                            pending::<Result<(), Oops>>().await
+                        };
+                        let stopped = match in_child {
+                            false => run(async |_| holder.await),
+                            true => run(async |g| {
+                                g.spawn(holder);
+                                pending().await
+                            }),
+                        };
+                        assert!(stopped.unwrap_err().is_cancelled());
+                        closure.note("run returned");
+                    });
+                    done()
+                }),
+            );
+            assert!(outcome.await.is_err());
+            ledger.expect(&[
+                (1000, "guard releasing"),
+                (3000, "guard released"),
+                (3000, "run returned"),
+            ]);
+        });
+    }
+}
+
+/// Rules 22 and 31.
+#[test]
+fn a_shield_holds_in_a_run_in_a_closure() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let closure = ledger.clone();
+        let outcome = timeout(
+            secs(1),
+            group(async |g| {
+                g.spawn_blocking(move |_| {
+                    let stopped = run(async |_| {
+                        shield(sleep(secs(3))).await;
+                        closure.note("shielded");
+                        pending::<Result<(), Oops>>().await
+                    });
+                    assert!(stopped.unwrap_err().is_cancelled());
+                    closure.note("run returned");
+                });
+                done()
+            }),
+        );
+        assert!(outcome.await.is_err());
+        ledger.expect(&[(3000, "shielded"), (3000, "run returned")]);
+    });
 }

@@ -1,8 +1,16 @@
 //! Deadlines around openings, and of `Options`.
 
-use std::future::pending;
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+};
 
-use headcount::{Instant, Options, checkpoint, group, move_on_after, scope, time::sleep, timeout};
+use futures_concurrency::future::Join;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use headcount::{
+    Instant, Options, TaskGroup, checkpoint, group, move_on_after, scope, shield, time::sleep,
+    timeout,
+};
 
 use crate::support::{Census, Ledger, Named, Oops, SEEDS, done, ok, secs, sim};
 
@@ -211,5 +219,79 @@ fn the_timeouts_of_siblings_are_their_own() {
         .await;
         outcome.unwrap();
         ledger.expect_in_any_order(&[(1000, "a cut"), (2000, "b done"), (2000, "c done")]);
+    });
+}
+
+/// Rule 22: a combinator that polls only who was woken does not cut the shields of the others.
+#[test]
+fn a_shield_holds_in_a_branch_that_is_not_polled_while_another_drains() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = timeout(secs(1), async {
+            let drains = group(async |g| {
+                let child = ledger.clone();
+                g.spawn(async move {
+                    let _guard = child.deferred("guard", secs(1));
+                    pending::<()>().await;
+                });
+                pending::<Result<(), Oops>>().await
+            });
+            let shields = group(async |_| {
+                shield(sleep(secs(5))).await;
+                ledger.note("shielded");
+                done()
+            });
+            (drains, shields).join().await
+        })
+        .await;
+        assert!(outcome.is_err());
+        ledger.expect(&[
+            (1000, "guard releasing"),
+            (2000, "guard released"),
+            (5000, "shielded"),
+        ]);
+    });
+}
+
+/// Rule 21: nor does it drop what a branch owns before the groups inside have drained.
+#[test]
+fn what_a_branch_owns_outlives_its_groups_while_another_branch_drains_first() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let slow = |name, time| {
+            let ledger = ledger.clone();
+            group(async move |g| {
+                g.spawn(async move {
+                    let _guard = ledger.deferred(name, secs(time));
+                    pending::<()>().await;
+                });
+                pending::<Result<(), Oops>>().await
+            })
+        };
+        let branches: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>> =
+            FuturesUnordered::new();
+        let owner = ledger.clone();
+        let inside = slow("slow", 5);
+        branches.push(Box::pin(async {
+            let _ = slow("quick", 1).await;
+        }));
+        branches.push(Box::pin(async move {
+            let _ = group(async |_: TaskGroup<'static, Oops>| {
+                let _folder = owner.mark("folder");
+                let _ = inside.await;
+                done()
+            })
+            .await;
+        }));
+        let outcome = timeout(secs(1), branches.collect::<Vec<()>>()).await;
+        assert!(outcome.is_err());
+        ledger.expect_in_any_order(&[
+            (1000, "quick releasing"),
+            (1000, "slow releasing"),
+            (2000, "quick released"),
+            (6000, "slow released"),
+            (6000, "folder cut"),
+        ]);
+        assert_eq!(ledger.last().unwrap(), "folder cut");
     });
 }

@@ -1,0 +1,98 @@
+//! Roll calls: who inside a cancelled boundary is still polled, while it waits for them to drain.
+
+use std::{task::Waker, time::Duration};
+
+use super::{
+    adoption::{inline_subs, orphan_all},
+    node::{Node, POLLED},
+};
+use crate::time::Instant;
+
+/// How a draining boundary finds out who is still polled inside it.
+#[derive(Default)]
+pub(super) struct RollCall {
+    /// Polls since those who were not polled have been woken; 0 if nobody is awaited.
+    round: u8,
+    /// When the calls began that are counted here.
+    since: Option<Instant>,
+    calls: u8,
+}
+
+/// What to do about those who were not polled.
+enum Step {
+    Rest,
+    Call,
+    Wait,
+    Over,
+}
+
+impl RollCall {
+    /// A combinator may not get round to all at once.
+    const ROUNDS: u8 = 8;
+    /// So many calls in one spell: a combinator may ask to be polled again after each call.
+    const CALLS: u8 = 32;
+    const SPELL: Duration = Duration::from_millis(10);
+
+    /// After a poll; `missing` is the time, if somebody was not polled.
+    fn step(&mut self, missing: Option<Instant>) -> Step {
+        let Some(now) = missing else {
+            self.round = 0;
+            return Step::Rest;
+        };
+        if self.round > 0 {
+            self.round = (self.round + 1) % Self::ROUNDS;
+            return match self.round {
+                0 => Step::Over,
+                _ => Step::Wait,
+            };
+        }
+        if self.since.is_none_or(|since| now >= since + Self::SPELL) {
+            (self.since, self.calls) = (Some(now), 0);
+        }
+        if self.calls == Self::CALLS {
+            return Step::Rest;
+        }
+        self.calls += 1;
+        self.round = 1;
+        Step::Call
+    }
+}
+
+impl Node {
+    /// Before a poll of what it has inside: true if the boundary is cancelled and only waits for
+    /// boundaries inside to drain, so that this poll may show which of them are still polled.
+    pub(crate) fn begin_draining(&self) -> bool {
+        let draining = self.is_cancelled() && self.has_inner();
+        if draining && self.inside.lock().roll_call.round == 0 {
+            inline_subs(self, false)
+                .iter()
+                .for_each(|sub| sub.clear(POLLED));
+        }
+        draining
+    }
+
+    /// After such a poll: a boundary inside that is not polled any more is forgotten, or its future
+    /// is kept aside. It cannot drain by itself, so this one answers for it, and waits until it has
+    /// drained before it drops what is inside (rule 21).
+    ///
+    /// Not to have been polled proves nothing, since many combinators poll only who was woken. So
+    /// those are woken, and are missing if no poll comes of it.
+    pub(crate) fn orphan_unpolled(&self, waker: &Waker) {
+        let subs = inline_subs(self, false).into_iter();
+        let missing: Vec<_> = subs
+            .filter(|sub| sub.kind.is_inner() && !sub.has(POLLED))
+            .collect();
+        let now = match missing.is_empty() {
+            true => None,
+            false => Some(self.runtime().now()),
+        };
+        let step = self.inside.lock().roll_call.step(now);
+        match step {
+            Step::Rest => return,
+            Step::Call => missing.iter().for_each(|sub| sub.wake_opener()),
+            Step::Wait => {}
+            Step::Over => return missing.into_iter().for_each(orphan_all),
+        }
+        waker.wake_by_ref();
+    }
+}
