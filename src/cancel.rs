@@ -198,10 +198,7 @@ impl CancelScope {
                 self.node.mark_caught();
                 Err(Cancelled::new(self.reason()))
             }
-            Outcome::Misplaced => panic!(
-                "a future with a deadline or cancel scope was polled outside of the boundary in \
-                 which it was first polled: await it where it was started, or start it anew"
-            ),
+            Outcome::Misplaced => misplaced(),
         }
     }
 
@@ -247,6 +244,15 @@ impl CancelScope {
     pub fn reason(&self) -> Option<CancelReason> {
         self.node.reason()
     }
+}
+
+/// Rule 8: the advice of what cannot return an error.
+pub(crate) fn misplaced() -> ! {
+    panic!(
+        "a future with a deadline or cancel scope was kept, and polled outside of the boundary in \
+         which it was first polled or after that had given it up: await it where it was started, \
+         or start it anew"
+    )
 }
 
 impl fmt::Debug for CancelScope {
@@ -298,7 +304,8 @@ pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
         scope.shield(true);
         match scope.enter(future).await {
             Ok(value) => value,
-            Err(_) => unreachable!("nobody has a handle to cancel this scope"),
+            // Nobody has a handle: a boundary around took it for forgotten.
+            Err(_) => misplaced(),
         }
     }
 }

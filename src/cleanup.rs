@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    cancel::{CancelScope, shield},
+    cancel::{CancelScope, misplaced, shield},
     error::{BoxError, IntoRelease},
     kernel::obligations::{self, End, Home, Obligation, Released},
 };
@@ -301,7 +301,8 @@ where
         };
         match boundary.enter(inside).await {
             Ok(outcome) => outcome,
-            Err(_) => unreachable!("nobody has a handle to cancel this scope"),
+            // Nobody has a handle: a boundary around took it for forgotten.
+            Err(_) => misplaced(),
         }
     }
 }

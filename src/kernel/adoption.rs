@@ -139,8 +139,12 @@ impl Node {
         }
         let spawners = inside.ledger.close();
         self.raise(ENDED);
+        let counted_in = inside.counted_in.take();
         drop(inside);
         spawners.into_iter().for_each(crate::panics::wake);
+        if let Some(caller) = counted_in {
+            caller.closure_left();
+        }
         true
     }
 
@@ -256,10 +260,17 @@ pub(super) fn orphan_all(start: Arc<Node>) {
     }
 }
 
+/// What the poll of an orphan has opened inside, if it was orphaned meanwhile, is left as the rest
+/// was.
+pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
+    inline_subs(&node, true).into_iter().for_each(orphan_all);
+    settle(node);
+}
+
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 pub(super) fn settle(mut node: Arc<Node>) {
     loop {
-        let (told, estate, owed) = {
+        let (told, estate, owed, counted_in) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -284,11 +295,15 @@ pub(super) fn settle(mut node: Arc<Node>) {
             told.extend(inside.opener.take());
             node.raise(ENDED);
             let owed = std::mem::take(&mut inside.owed);
-            (told, std::mem::take(&mut inside.inherited), owed)
+            let estate = std::mem::take(&mut inside.inherited);
+            (told, estate, owed, inside.counted_in.take())
         };
         told.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.
         bequeath(&node, estate, owed);
+        if let Some(caller) = counted_in {
+            caller.closure_left();
+        }
         match node.unlink() {
             Some(parent) if parent.is_orphan() => node = parent,
             Some(parent) => return parent.something_left(),

@@ -63,9 +63,14 @@ impl Spot<'_> {
         }
     }
 
+    /// The node of this child, if it has been made.
+    pub(crate) fn made_node(&self) -> Option<Arc<Node>> {
+        self.cell.node()
+    }
+
     /// The node of this child if there is one, else that of its group.
     pub(crate) fn nearest_node(&self) -> Arc<Node> {
-        self.cell.node().unwrap_or_else(|| self.group.clone())
+        self.made_node().unwrap_or_else(|| self.group.clone())
     }
 
     /// The node of this child, made and linked now if this is the first that asks for it.

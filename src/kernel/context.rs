@@ -68,6 +68,14 @@ pub(crate) fn node() -> Option<Arc<Node>> {
     })
 }
 
+/// The node of the child whose future this is the end of, if it has one.
+pub(crate) fn task_node() -> Option<Arc<Node>> {
+    with(|frame| match frame? {
+        Frame::Child(spot) => spot.made_node(),
+        _ => None,
+    })
+}
+
 /// The runtime that serves the current boundary, or the default one.
 pub(crate) fn runtime() -> Runtime {
     with(|frame| match frame {

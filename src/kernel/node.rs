@@ -150,6 +150,8 @@ pub(super) struct Inside {
     pub(super) inherited: Inheritance,
     /// Of a `start`: what stands between the caller and the child.
     pub(super) gate: Option<Arc<Gate>>,
+    /// Of a child that ended before it had started: the boundary that waits for it; see `start`.
+    pub(super) counted_in: Option<Arc<Node>>,
 }
 
 /// A deadline as it was given: one that counts from the entry is fixed there.
@@ -340,7 +342,7 @@ impl Node {
     pub(crate) fn poll_ends(self: &Arc<Self>) {
         let before = self.state.fetch_and(!POLLING, Ordering::AcqRel);
         if before & ORPHAN != 0 {
-            super::adoption::settle(self.clone());
+            super::adoption::orphaned_poll_ends(self.clone());
         }
     }
 

@@ -10,7 +10,8 @@
 //!    future. Only a doomed child is cancelled on behalf of the caller, so one that has started is
 //!    not.
 //! 2. While the gate is `Waiting` or `Doomed`, the child counts in the caller's boundary too (unless
-//!    it runs inline, as memory of its scope's future): that one does not end before.
+//!    it runs inline, as memory of its scope's future): that one does not end before. If the child
+//!    ends without having started, it counts until what it left below itself has ended too.
 //! 3. The gate refers to the caller's boundary until it is settled, and the boundary to the gate:
 //!    whoever settles breaks this circle.
 
@@ -116,7 +117,7 @@ impl Gate {
             return false;
         }
         state.phase = Phase::Started;
-        self.settle(state);
+        self.settle(state, None);
         true
     }
 
@@ -127,19 +128,22 @@ impl Gate {
             return false;
         }
         state.phase = Phase::Ended;
-        self.settle(state);
+        self.settle(state, context::task_node());
         true
     }
 
-    fn settle(&self, mut state: MutexGuard<'_, State>) {
+    /// `drains`: what the child leaves, which the caller waits for.
+    fn settle(&self, mut state: MutexGuard<'_, State>, drains: Option<Arc<Node>>) {
         let (caller, waker) = (state.caller.take(), state.waker.take());
         let (child, counted) = (state.child.take(), state.counted);
         drop(state);
         drop(child);
         if let Some(caller) = caller {
             caller.release_gate();
-            if counted {
-                caller.closure_left();
+            match (counted, drains) {
+                (false, _) => {}
+                (true, Some(child)) => child.count_in_until_end(caller),
+                (true, None) => caller.closure_left(),
             }
         }
         if let Some(waker) = waker {
@@ -171,6 +175,16 @@ impl Gate {
 impl Node {
     fn guard_gate(&self, gate: Arc<Gate>) {
         self.inside.lock().gate = Some(gate);
+    }
+
+    /// The node of a child that ended early counts in the caller's boundary, until it has drained.
+    fn count_in_until_end(&self, caller: Arc<Node>) {
+        let mut inside = self.inside.lock();
+        if self.has_ended() {
+            drop(inside);
+            return caller.closure_left();
+        }
+        inside.counted_in = Some(caller);
     }
 
     fn release_gate(&self) {

@@ -82,15 +82,24 @@ impl Node {
 
     /// The time that `due` gave has come.
     pub(super) fn expire(self: &Arc<Self>, now: Instant) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.expire_around(now);
-            self.request_kind(CancelKind::Deadline);
-        } else {
+        if self.kind == Kind::Release {
             let mut reason = CancelReason::new(CancelKind::Shutdown);
-            if self.kind == Kind::Release {
-                reason.message = Some("the grace of a boundary around has ended".into());
-            }
+            reason.message = Some("the grace of a boundary around has ended".into());
             self.request(reason);
+            return;
+        }
+        let passed = |time: &Instant| *time <= now;
+        let deadline = self.deadline().filter(passed);
+        let stop = self.inside.lock().stop_at.filter(passed);
+        match (deadline, stop) {
+            (deadline, Some(stop)) if deadline.is_none_or(|deadline| stop < deadline) => {
+                self.request_kind(CancelKind::Shutdown);
+            }
+            // Also if the deadline has been moved just now: it had come.
+            _ => {
+                self.expire_around(now);
+                self.request_kind(CancelKind::Deadline);
+            }
         }
     }
 }

@@ -330,3 +330,40 @@ fn a_start_that_is_dropped_or_forgotten_is_cancelled_with_its_callers_boundary()
         });
     }
 }
+
+/// Rules 1 and 30: what it owes counts for its caller too.
+#[test]
+fn a_start_that_is_dropped_or_forgotten_is_waited_for_until_its_child_has_released() {
+    for forget in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |g| {
+                let (child, outer) = (ledger.clone(), g.clone());
+                let inner = group(async |_| {
+                    let mut start = Box::pin(outer.start(async move |_started: Started<()>| {
+                        let _guard = child.deferred("guard", secs(2));
+                        sleep(secs(9)).await;
+                        done()
+                    }));
+                    assert!(poll_once(&mut start).await.is_pending());
+                    sleep(secs(1)).await;
+                    match forget {
+                        true => std::mem::forget(start),
+                        false => drop(start),
+                    }
+                    done()
+                });
+                inner.await.unwrap();
+                ledger.note("inner ended");
+                done()
+            })
+            .await;
+            outcome.unwrap();
+            ledger.expect(&[
+                (1000, "guard releasing"),
+                (3000, "guard released"),
+                (3000, "inner ended"),
+            ]);
+        });
+    }
+}
