@@ -2,10 +2,12 @@
 
 use std::{
     future::pending,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
 };
 
-use headcount::{Options, time::sleep};
+use headcount::{Options, time::sleep, timeout};
 
 use super::{open, open_with};
 use crate::support::{
@@ -195,5 +197,37 @@ fn a_second_panic_of_a_dropped_opening_goes_to_the_hook_around() {
         };
         assert_eq!(message(&*payload), first);
         hook.expect(&[(Some(second), second, true)]);
+    });
+}
+
+/// Panics when it is polled, and again when it is dropped.
+struct PanicsTwice;
+
+impl Future for PanicsTwice {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        panic!("first");
+    }
+}
+
+impl Drop for PanicsTwice {
+    fn drop(&mut self) {
+        panic!("second");
+    }
+}
+
+/// Rule 14: a second panic inside a timeout or cancel scope goes to the hook around.
+#[test]
+fn a_second_panic_inside_a_timeout_goes_to_the_hook_around() {
+    sim(SEEDS, || async {
+        let hook = Hook::default();
+        let outcome = open_with(hook.options(), async |_| {
+            let payload = catch(timeout(secs(1), PanicsTwice)).await.map(drop);
+            assert_eq!(message(&*payload.unwrap_err()), "first");
+            done()
+        });
+        outcome.await.unwrap();
+        hook.expect(&[(None, "second", true)]);
     });
 }
