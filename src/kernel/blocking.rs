@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! 1. The closure is in the slot until a thread begins it or the child takes it back; whoever takes
-//!    it out, under the lock, decides. One that was taken back is never run.
+//!    it out, under the lock, decides. One that was taken back is never run. A thread that comes
+//!    while the child is cancelled does not begin it.
 //! 2. While the closure may run, the child's node holds its future: a cancelled child waits for it.
 //!    If the child is destroyed all the same (a simulation that ends early), the closure counts in
 //!    its group until it has ended.
@@ -82,6 +83,8 @@ struct Slot<'env, T> {
     closure: Option<Closure<'env, T>>,
     result: Option<Result<T, Payload>>,
     waker: Option<Waker>,
+    /// A thread came while a request was visible, and left the closure in the slot.
+    refused: bool,
     /// The child was destroyed while the closure runs, which now counts for itself in this group.
     abandoned: Option<Arc<Node>>,
 }
@@ -105,6 +108,7 @@ impl<'env, T: Send + 'env> Blocking<'env, T> {
                 closure: Some(Box::new(closure)),
                 result: None,
                 waker: None,
+                refused: false,
                 abandoned: None,
             })),
             taken_back: None,
@@ -150,10 +154,21 @@ impl<'env, T: Send + 'env> Blocking<'env, T> {
 
 /// What a thread does for a job.
 fn work<T>(job: &Lock<Slot<'_, T>>, token: BlockingToken) {
-    let Some(closure) = job.lock().closure.take() else {
+    let node = token.node.clone();
+    let closure = {
+        let mut slot = job.lock();
+        if slot.closure.is_some() && node.is_cancelled() {
+            slot.refused = true;
+            let waker = slot.waker.take();
+            drop(slot);
+            waker.into_iter().for_each(panics::wake);
+            return;
+        }
+        slot.closure.take()
+    };
+    let Some(closure) = closure else {
         return;
     };
-    let node = token.node.clone();
     let result = Frame::Blocking(&node).catch(|| closure(token));
     let (waker, abandoned) = {
         let mut slot = job.lock();
@@ -180,14 +195,22 @@ impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
             self.submitted = false;
         }
         let waker = Some(cx.waker().clone());
-        let (result, closure, _old) = {
+        let (result, closure, refused, _old) = {
             let mut slot = self.job.lock();
             let old = std::mem::replace(&mut slot.waker, waker);
             let closure = slot.closure.take_if(|_| cancelled);
-            (slot.result.take(), closure, old)
+            // Unless another thread, from before it was submitted anew, has begun it meanwhile.
+            let unbegun = closure.is_some() || slot.closure.is_some();
+            let refused = std::mem::take(&mut slot.refused) && unbegun;
+            (slot.result.take(), closure, refused, old)
         };
-        if result.is_some() || closure.is_some() {
+        if result.is_some() || closure.is_some() || refused {
             self.release();
+        }
+        if refused {
+            // Unless it was taken back just now: the request that the thread saw is not visible
+            // any more.
+            self.submitted = false;
         }
         if closure.is_some() {
             self.taken_back = closure;

@@ -15,7 +15,7 @@ use headcount::{
 
 use crate::support::{
     Census, FEW, Flag, Layer, Ledger, Oops, SEEDS, block_on, catch, done, message, nested, ok,
-    poll_once, secs, sim,
+    poll_once, secs, sim, yield_now,
 };
 
 /// Lets closures block their threads in virtual time, whatever is cancelled meanwhile.
@@ -148,6 +148,35 @@ fn a_closure_that_has_not_begun_is_dropped_unrun() {
         assert_eq!((census.born(), census.living()), (1, 0));
         assert!(!ran.is_set());
     });
+}
+
+/// Rule 31: the same for one that waits for a thread; one that has begun runs to its end.
+#[test]
+fn a_closure_that_has_not_begun_when_it_is_cancelled_never_runs() {
+    let (begun, unbegun) = (Flag::default(), Flag::default());
+    let seen = (begun.clone(), unbegun.clone());
+    sim(SEEDS, move || {
+        let (begun, unbegun) = seen.clone();
+        async move {
+            let (ran, cancel_scope) = (Flag::default(), CancelScope::new());
+            let (inside, outside, remote) = (ran.clone(), ran.clone(), cancel_scope.clone());
+            let outcome = group(async |g| {
+                let canceller = g.spawn(async move {
+                    for _ in 0..3 {
+                        yield_now().await;
+                    }
+                    remote.cancel();
+                    ok(outside.is_set())
+                });
+                let _ = cancel_scope.enter(unblock(move || inside.set())).await;
+                Ok::<bool, Oops>(canceller.await.unwrap())
+            });
+            let had_begun = outcome.await.unwrap();
+            assert_eq!(ran.is_set(), had_begun);
+            if had_begun { begun } else { unbegun }.set();
+        }
+    });
+    assert!(begun.is_set() && unbegun.is_set(), "both were tried");
 }
 
 /// Rule 1: dropped by a foreign race, its boundary waits for the closure; the value is lost.
