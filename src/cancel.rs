@@ -194,11 +194,12 @@ impl CancelScope {
         self.node.resume_panic();
         match outcome {
             Outcome::Value(value) => Ok(value),
-            Outcome::Dropped => {
+            Outcome::Dropped if self.cancel_called() => {
                 self.node.mark_caught();
                 Err(Cancelled::new(self.reason()))
             }
-            Outcome::Misplaced => misplaced(),
+            // Or else a boundary around took this for forgotten.
+            Outcome::Dropped | Outcome::Misplaced => misplaced(),
         }
     }
 
@@ -231,7 +232,9 @@ impl CancelScope {
 
     /// Has this scope been asked to cancel, by hand or by its deadline?
     pub fn cancel_called(&self) -> bool {
-        self.node.is_requested()
+        let by_itself = [CancelKind::Explicit, CancelKind::Deadline];
+        self.reason()
+            .is_some_and(|reason| by_itself.contains(&reason.kind))
     }
 
     /// Did that cut the future short? False if the future had no checkpoint any more and its value
@@ -240,13 +243,14 @@ impl CancelScope {
         self.node.was_caught()
     }
 
-    /// Why it was cancelled; the first reason sticks.
+    /// Why it was cancelled; the first reason sticks. `None` if it was not, nor its future dropped by
+    /// anything but a cancellation from outside.
     pub fn reason(&self) -> Option<CancelReason> {
         self.node.reason()
     }
 }
 
-/// Rule 8: the advice of what cannot return an error.
+/// The advice of what cannot return an error.
 pub(crate) fn misplaced() -> ! {
     panic!(
         "a future with a deadline or cancel scope was kept, and polled outside of the boundary in \

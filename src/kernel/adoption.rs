@@ -249,7 +249,9 @@ pub(super) fn orphan_all(start: Arc<Node>) {
         if node.raise(ORPHAN) & ORPHAN != 0 {
             continue;
         }
-        node.request_kind(CancelKind::Dropped);
+        node.cut_off();
+        // Its body is gone, or never runs again: a shield there protects nobody.
+        node.deactivate();
         node.wait_for_children();
         work.extend(inline_subs(&node, true));
         // What it has begun to release goes on, half done, with somebody who polls it.

@@ -183,7 +183,7 @@ impl<F, T, E> Child<F, T, E> {
             group: this.book.node(),
         };
         if let Some(node) = spot.cell.node() {
-            node.request_kind(CancelKind::Dropped);
+            node.cut_off();
         }
         spot.guard(|| this.future.set(None));
         spot.guard(|| drop(phase));

@@ -93,7 +93,7 @@ impl<F: Future> Drive<F> {
             return;
         }
         let node = &*this.node;
-        node.request_kind(CancelKind::Dropped);
+        node.cut_off();
         guard(node, || this.inner.set(None));
         guard(node, || drop(phase));
         node.deactivate();
@@ -132,7 +132,7 @@ impl<F: Future> Future for Drive<F> {
         let _polling = Polling(node);
         *this.misplaced |= !in_place;
         if orphan || *this.misplaced {
-            node.request_kind(CancelKind::Dropped);
+            node.cut_off();
         }
         if let Phase::Running = this.phase {
             // An ancestor has forbidden further polls of an orphan.

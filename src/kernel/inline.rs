@@ -22,7 +22,6 @@ use super::{
     drive::{Drive, Outcome},
     node::Node,
 };
-use crate::cancel::CancelKind;
 
 /// How often one poll of the opener goes round before it lets others run.
 const ROUNDS: usize = 32;
@@ -84,7 +83,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if !this.children.is_empty() {
-                this.node.request_kind(CancelKind::Dropped);
+                this.node.cut_off();
             }
             this.children.clear();
             drop(this.inbox.take());

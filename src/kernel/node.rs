@@ -261,10 +261,6 @@ impl Node {
         self.has(ENDED)
     }
 
-    pub(crate) fn is_requested(&self) -> bool {
-        self.has(OWN)
-    }
-
     /// Notes that the boundary's own request cut its body short.
     pub(crate) fn mark_caught(&self) {
         self.raise(CAUGHT);

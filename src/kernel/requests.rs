@@ -41,6 +41,15 @@ impl Node {
         !self.has(OWN) && self.request(CancelReason::new(kind))
     }
 
+    /// The opener is gone. What is below stays cancelled from now on; if it was cancelled from above
+    /// already, that is no request of its own.
+    pub(super) fn cut_off(self: &Arc<Self>) {
+        match self.is_cancelled_from_above() {
+            true => drop(self.raise(OWN)),
+            false => drop(self.request_kind(CancelKind::Dropped)),
+        }
+    }
+
     pub(crate) fn reason(&self) -> Option<CancelReason> {
         self.inside.lock().reason.as_deref().cloned()
     }
@@ -96,13 +105,15 @@ impl Node {
             true => state.fetch_or(SHIELD, Ordering::AcqRel),
             false => state.fetch_and(!SHIELD, Ordering::AcqRel),
         });
+        self.link_shield();
         propagate(self.clone());
     }
 
     /// The body begins: a shield protects the boundaries around it from now on.
-    pub(super) fn activate(&self) {
+    pub(super) fn activate(self: &Arc<Self>) {
         if !self.switch_unshielded(|state| state | ACTIVE) {
             self.change_shield(|state| state.fetch_or(ACTIVE, Ordering::AcqRel));
+            self.link_shield();
         }
     }
 
@@ -120,6 +131,14 @@ impl Node {
         self.state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, unshielded)
             .is_ok()
+    }
+
+    /// A shield at work is linked, so that the boundaries around find it if its future is forgotten:
+    /// nothing else tells them that it will never be left.
+    fn link_shield(self: &Arc<Self>) {
+        if self.has(SHIELD) && self.has(ACTIVE) && self.kind != Kind::Release {
+            self.link();
+        }
     }
 
     fn change_shield(&self, change: impl FnOnce(&AtomicU32) -> u32) {

@@ -7,11 +7,12 @@ use std::{
     task::{Poll, Waker},
 };
 
-use headcount::{GroupError, JoinHandle, Options, group, run};
+use headcount::{GroupError, JoinHandle, Options, group, run, shield, time::sleep, timeout};
 
 use crate::support::{
-    Census, Flag, Named, Oops, PanicOnDrop, block_on, catch, done, message, ok, on_these_workers,
-    on_workers, spin_until, yield_now,
+    Census, Flag, Ledger, Named, Oops, PanicOnDrop, SEEDS, block_on, catch, done,
+    drops_later_panicking, message, ok, on_these_workers, on_workers, secs, sim, spin_until,
+    yield_now,
 };
 
 /// Case 38.
@@ -291,4 +292,50 @@ fn a_run_inside_a_blocking_child_is_cancelled_with_it() {
             assert!(ended.is_set());
         },
     );
+}
+
+/// Rule 22: in a run inside a blocking closure, too.
+#[test]
+fn a_shield_in_a_run_inside_a_closure_holds() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let shielded = timeout(
+            secs(1),
+            group(async |g| {
+                g.spawn_blocking(|_| {
+                    let inner = run(async |_| {
+                        shield(sleep(secs(3))).await;
+                        done()
+                    });
+                    assert!(inner.is_ok(), "{inner:?}");
+                });
+                done()
+            }),
+        );
+        let _ = shielded.await;
+        assert_eq!(ledger.now(), 3000);
+    });
+}
+
+/// Rule 14: the panic of a child of such a run resumes in the closure, also if all is cancelled.
+#[test]
+fn the_panic_of_a_run_inside_a_closure_resumes_there() {
+    sim(SEEDS, || async {
+        let outcome = timeout(
+            secs(1),
+            group(async |g| {
+                g.spawn_blocking(|_| {
+                    let inner = std::panic::catch_unwind(|| {
+                        run(async |g| {
+                            g.spawn(drops_later_panicking("in the run"));
+                            pending::<Result<(), Oops>>().await
+                        })
+                    });
+                    assert_eq!(message(&*inner.unwrap_err()), "in the run");
+                });
+                done()
+            }),
+        );
+        assert!(catch(outcome).await.is_ok());
+    });
 }

@@ -286,3 +286,26 @@ fn a_scope_dropped_by_a_race_is_cancelled_and_its_parent_waits() {
         assert!(!cancel_scope.cancelled_caught());
     });
 }
+
+/// Case 15: the inner scope is not even requested.
+#[test]
+fn an_inner_scope_is_not_requested_by_an_outer_deadline() {
+    sim(SEEDS, || async {
+        let inner = CancelScope::new();
+        let cut = timeout(secs(1), inner.enter(pending::<()>())).await;
+        cut.unwrap_err();
+        assert!(!inner.cancel_called() && !inner.cancelled_caught());
+        assert!(inner.reason().is_none());
+    });
+}
+
+/// Rule 20: a panic is no request.
+#[test]
+fn a_scope_that_panics_is_not_requested() {
+    sim(SEEDS, || async {
+        let scope = CancelScope::new();
+        let panics = scope.enter(async { panic!("inside") });
+        assert!(catch(panics).await.map(|_: Result<(), _>| ()).is_err());
+        assert!(!scope.cancel_called());
+    });
+}

@@ -6,7 +6,9 @@ use headcount::{
     CancelScope, Options, checkpoint, group, is_cancelled, scope, shield, time::sleep, timeout,
 };
 
-use crate::support::{FEW, Ledger, Named, Oops, SEEDS, done, nested, nestings, secs, sim};
+use crate::support::{
+    FEW, Ledger, Named, Oops, SEEDS, done, nested, nestings, poll_once, secs, sim,
+};
 
 /// Case 18, rule 22.
 #[test]
@@ -251,5 +253,19 @@ fn a_shielded_awaiter_learns_that_its_sibling_was_cancelled() {
         );
         assert!(outcome.await.is_err());
         ledger.expect(&[(1000, "child cut"), (1000, "cancelled: true")]);
+    });
+}
+
+/// Rule 22: a shield that is forgotten protects nobody any more.
+#[test]
+fn a_forgotten_shield_does_not_hold_up_the_cancellation() {
+    sim(SEEDS, || async {
+        let outcome = timeout(secs(1), async {
+            let mut kept = Box::pin(shield(pending::<()>()));
+            assert!(poll_once(&mut kept).await.is_pending());
+            std::mem::forget(kept);
+            pending::<()>().await;
+        });
+        outcome.await.unwrap_err();
     });
 }
