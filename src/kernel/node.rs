@@ -105,6 +105,9 @@ impl Kind {
 /// Where a node stands; fixed at its first poll.
 struct Place {
     parent: Option<Arc<Node>>,
+    /// The nearest boundary around that has a grace, so that a release deep down need not walk.
+    /// Never the last to refer to it: the chain of parents does too.
+    graced: Option<Arc<Node>>,
     runtime: Runtime,
 }
 
@@ -210,7 +213,21 @@ impl Node {
     }
 
     pub(super) fn settle_at(&self, parent: Option<Arc<Node>>, runtime: Runtime) -> bool {
-        self.place.set(Place { parent, runtime }).is_ok()
+        let graced = parent.as_ref().and_then(|parent| match parent.grace {
+            Some(_) => Some(parent.clone()),
+            None => parent.graced_around().cloned(),
+        });
+        let place = Place {
+            parent,
+            graced,
+            runtime,
+        };
+        self.place.set(place).is_ok()
+    }
+
+    /// The nearest boundary around that has a grace.
+    pub(super) fn graced_around(&self) -> Option<&Arc<Node>> {
+        self.place.get()?.graced.as_ref()
     }
 
     pub(super) fn is_placed(&self) -> bool {

@@ -70,12 +70,10 @@ impl Node {
 
     /// The earliest end of a grace that has begun around here.
     fn grace_around(&self) -> Option<Instant> {
-        let (mut next, mut end) = (self.parent(), None);
+        let (mut next, mut end) = (self.graced_around(), None);
         while let Some(node) = next {
-            if node.grace.is_some() {
-                end = earliest(end, node.inside.lock().grace_end);
-            }
-            next = node.parent();
+            end = earliest(end, node.inside.lock().grace_end);
+            next = node.graced_around();
         }
         end
     }

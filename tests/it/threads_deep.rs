@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headcount::{TaskGroup, group, run, scope};
+use headcount::{TaskGroup, checkpoint, defer, group, run, scope};
 
 use crate::support::{Census, Gate, Oops, block_on, done, on_workers, yield_now};
 
@@ -19,25 +19,36 @@ use crate::support::{Census, Gate, Oops, block_on, done, on_workers, yield_now};
 fn ten_thousand_nested_groups_are_cancelled_in_linear_time() {
     on_workers(
         "threads_deep::ten_thousand_nested_groups_are_cancelled_in_linear_time",
-        || {
-            // Other work on the machine can only make a round worse: the best one counts.
-            let round = || {
-                let short = cancel_chains(10, 1000).as_secs_f64();
-                cancel_chains(1, 10_000).as_secs_f64() * 10.0 / short
-            };
-            let best = (0..30).map(|_| round()).find(|ratio| *ratio <= 12.0);
-            assert!(
-                best.is_some(),
-                "ten times the depth always took more than twelve times as long"
-            );
-        },
+        || assert_linear(false),
+    );
+}
+
+/// Case 37, where each child has something to release.
+#[test]
+fn ten_thousand_nested_groups_release_in_linear_time() {
+    on_workers(
+        "threads_deep::ten_thousand_nested_groups_release_in_linear_time",
+        || assert_linear(true),
+    );
+}
+
+fn assert_linear(defers: bool) {
+    // Other work on the machine can only make a round worse: the best one counts.
+    let round = || {
+        let short = cancel_chains(10, 1000, defers).as_secs_f64();
+        cancel_chains(1, 10_000, defers).as_secs_f64() * 10.0 / short
+    };
+    let best = (0..30).map(|_| round()).find(|ratio| *ratio <= 12.0);
+    assert!(
+        best.is_some(),
+        "ten times the depth always took more than twelve times as long"
     );
 }
 
 /// How long it takes from the request to the return of the outermost group, for each chain in turn.
 /// All are there before the first is cancelled, so that measures of few long and of many short
 /// chains touch the same amount of memory.
-fn cancel_chains(count: usize, depth: usize) -> Duration {
+fn cancel_chains(count: usize, depth: usize, defers: bool) -> Duration {
     let census = Census::default();
     let elapsed = block_on(group(async |g| {
         let mut chains = Vec::new();
@@ -46,7 +57,7 @@ fn cancel_chains(count: usize, depth: usize) -> Duration {
             let (reached, gone, census) = (deepest.clone(), go.clone(), census.clone());
             let chain = g.spawn(async move {
                 let outcome = group(async move |g| {
-                    nest(&g, depth, reached, census);
+                    nest(&g, depth, defers, reached, census);
                     gone.wait().await;
                     g.cancel();
                     pending::<Result<(), Oops>>().await
@@ -68,15 +79,24 @@ fn cancel_chains(count: usize, depth: usize) -> Duration {
     elapsed.unwrap()
 }
 
-fn nest(parent: &TaskGroup<'static, Oops>, depth: usize, deepest: Gate, census: Census) {
+fn nest(
+    parent: &TaskGroup<'static, Oops>,
+    depth: usize,
+    defers: bool,
+    deepest: Gate,
+    census: Census,
+) {
     if depth == 0 {
         return deepest.open();
     }
     let tracked = census.tracked();
     parent.spawn(async move {
-        let _tracked = tracked;
+        let (_tracked, _deferred) = match defers {
+            false => (Some(tracked), None),
+            true => (None, Some(defer(tracked, async |_| checkpoint().await))),
+        };
         let inner = group(async move |g| {
-            nest(&g, depth - 1, deepest, census);
+            nest(&g, depth - 1, defers, deepest, census);
             pending::<Result<(), Oops>>().await
         });
         inner.await.map_err(|_| Oops("nested"))
