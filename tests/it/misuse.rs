@@ -2,9 +2,9 @@
 
 use std::future::pending;
 
-use headcount::{Options, group, run};
+use headcount::{Options, defer, group, run, shield, time::sleep, timeout};
 
-use crate::support::{Ledger, SEEDS, catch, done, message, ok, secs, sim};
+use crate::support::{Ledger, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
 
 /// Rules 3 and 32: never a hang; an error or a panic that says what to do.
 #[test]
@@ -96,4 +96,30 @@ fn a_deadlock_under_the_simulator_is_a_panic_after_everything_was_dropped() {
         assert!(message(&*payload).contains("the one that waits"));
         assert_eq!((census.born(), census.living()), (2, 0));
     }
+}
+
+/// Rule 8: a shield that was kept aside while its boundary was cancelled is given up.
+#[test]
+fn a_kept_shield_that_was_given_up_gives_advice() {
+    sim(SEEDS, || async {
+        let outcome = catch(timeout(secs(1), async {
+            let mut kept = Box::pin(shield(group(async |g| {
+                g.spawn(async {
+                    let _guard = defer((), async |()| sleep(secs(1)).await);
+                    pending::<()>().await;
+                });
+                pending::<Result<(), Oops>>().await
+            })));
+            assert!(poll_once(&mut kept).await.is_pending());
+            shield(sleep(secs(2))).await;
+            let _ = kept.await;
+        }));
+        match outcome.await {
+            Ok(outcome) => assert!(outcome.is_err()),
+            Err(payload) => {
+                let advice = "await it where it was started, or start it anew";
+                assert!(message(&*payload).contains(advice));
+            }
+        }
+    });
 }
