@@ -5,16 +5,25 @@ use std::sync::Arc;
 use super::{
     ledger::{Ask, Granted, Refused, Ticket},
     node::Node,
-    roster::{CellRef, Info, Roster},
+    roster::{CellRef, Group, Info, Kept, Roster},
 };
 
+/// A child that was let in.
+pub(super) struct Admitted {
+    pub(super) child: CellRef,
+    pub(super) handle: CellRef,
+    /// It has to wait for its place under the limit.
+    pub(super) queued: bool,
+}
+
 impl Node {
-    /// Asks for a place for a child; see `ledger`. `Ok` tells whether it has to queue.
-    pub(crate) fn admit(
+    /// Asks for a place for a child; see `ledger`. `book` gives what its chunk has to keep for it.
+    pub(super) fn admit(
         self: &Arc<Self>,
         ask: Ask,
         info: Info,
-    ) -> Result<(CellRef, bool), (Refused, Info)> {
+        book: impl FnOnce() -> Option<Kept>,
+    ) -> Result<Admitted, (Refused, Info)> {
         let mut inside = self.inside.lock();
         let asked = match self.is_cancelled() {
             true => Err(Refused::Closed),
@@ -32,10 +41,18 @@ impl Node {
                 return Err((refused, info));
             }
         };
-        let cell = inside.ledger.roster.take_cell(self);
-        cell.introduce(info);
-        inside.ledger.enter(&self.count, &cell, ask, admitted);
-        Ok((cell, !admitted))
+        let group = || Group {
+            node: self.clone(),
+            _book: book(),
+        };
+        let daemon = ask == Ask::Daemon;
+        let (child, handle) = inside.ledger.roster.take_cell(group, info, daemon);
+        inside.ledger.enter(&self.count, &child, ask, admitted);
+        Ok(Admitted {
+            child,
+            handle,
+            queued: !admitted,
+        })
     }
 
     /// A place in line for a spawner that waits before it hands over its future.
@@ -50,12 +67,12 @@ impl Node {
     }
 
     /// A child has ended and published its end: gives up its place, and counts it out last.
+    #[inline]
     pub(super) fn child_left(self: &Arc<Self>, cell: &CellRef) {
         if self.limited {
             let granted = self.inside.lock().ledger.vacate(cell);
             granted.tell();
         }
-        cell.retire();
         if self.count.leave(cell.is_daemon()) {
             self.something_left();
         }
@@ -64,8 +81,9 @@ impl Node {
     /// A child is destroyed while its closure runs on: the closure takes its place in the count,
     /// until `closure_left`. The child still counts, so the group is open.
     pub(super) fn closure_stays(&self) {
-        let _inside = self.inside.lock();
+        let mut inside = self.inside.lock();
         self.count.enter(false);
+        inside.ledger.watch_peak(&self.count);
     }
 
     pub(super) fn closure_left(self: &Arc<Self>) {
@@ -76,15 +94,20 @@ impl Node {
 
     /// Waits for the children; once only daemons are left, these are asked to end.
     pub(super) fn wait_for_children(&self) {
-        if self.count.wait() {
-            let chunks = self.inside.lock().ledger.roster.chunks();
-            chunks.iter().for_each(|chunk| chunk.cancel_daemons());
-        }
+        let chunks = {
+            let inside = self.inside.lock();
+            match self.count.wait() {
+                true => inside.ledger.roster.chunks(),
+                false => return,
+            }
+        };
+        chunks.iter().for_each(|chunk| chunk.cancel_daemons());
     }
 
     /// Children ever spawned, living now, and the most that lived at once.
     pub(crate) fn stats(&self) -> (u64, usize, usize) {
-        let (spawned, peak) = self.inside.lock().ledger.totals();
+        let inside = self.inside.lock();
+        let (spawned, peak) = inside.ledger.totals();
         (spawned, self.count.living(), peak)
     }
 

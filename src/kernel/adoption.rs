@@ -137,11 +137,11 @@ impl Node {
         if !inside.subs.is_empty() || !inside.owed.is_empty() || self.count.living() > 0 {
             return false;
         }
-        let spawners = inside.ledger.close();
+        let mut closed = inside.ledger.close();
         self.raise(ENDED);
         let counted_in = inside.counted_in.take();
         drop(inside);
-        spawners.into_iter().for_each(crate::panics::wake);
+        closed.tell();
         if let Some(caller) = counted_in {
             caller.closure_left();
         }
@@ -272,7 +272,7 @@ pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 pub(super) fn settle(mut node: Arc<Node>) {
     loop {
-        let (told, estate, owed, counted_in) = {
+        let (mut closed, opener, estate, owed, counted_in) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -292,15 +292,17 @@ pub(super) fn settle(mut node: Arc<Node>) {
                 left.into_iter().for_each(Node::forget_release);
                 continue;
             }
-            let mut told = inside.ledger.close();
+            let closed = inside.ledger.close();
             // Somebody may poll it all the same, where it does not belong any more.
-            told.extend(inside.opener.take());
+            let opener = inside.opener.take();
             node.raise(ENDED);
             let owed = std::mem::take(&mut inside.owed);
             let estate = std::mem::take(&mut inside.inherited);
-            (told, estate, owed, inside.counted_in.take())
+            let counted_in = inside.counted_in.take();
+            (closed, opener, estate, owed, counted_in)
         };
-        told.into_iter().for_each(crate::panics::wake);
+        closed.tell();
+        opener.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.
         bequeath(&node, estate, owed);
         if let Some(caller) = counted_in {

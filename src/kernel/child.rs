@@ -6,11 +6,13 @@
 //! 2. A child that is cancelled before its first poll is never polled.
 //! 3. On the way out: record the failure, request cancellation, drop the future, drain what is
 //!    below, publish or drop the output, give up the place, and count out last. After the count
-//!    nothing of type `F`, `T` or `E` is left in the wrapper (`run` relies on this).
+//!    nothing of type `F`, `T` or `E` is left in the wrapper (`run` relies on this), and the book is
+//!    not looked at. Until it has retired, the child keeps its cell and the node of its group.
 
 use std::{
     future::Future,
     pin::Pin,
+    ptr::NonNull,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -37,6 +39,14 @@ use crate::{
 pub(crate) struct Spot<'a> {
     cell: &'a CellRef,
     group: &'a Arc<Node>,
+}
+
+impl<'a> Spot<'a> {
+    /// Of a child that has not left.
+    fn of(cell: &'a CellRef) -> Self {
+        let group = cell.group();
+        Spot { cell, group }
+    }
 }
 
 impl Spot<'_> {
@@ -141,11 +151,17 @@ enum Phase<T> {
     Done,
 }
 
+/// The way of a child to the book of its group.
+struct BookRef<E>(NonNull<Book<E>>);
+
+// SAFETY: a child looks at the book as if it had an `Arc` of it.
+unsafe impl<E: Send> Send for BookRef<E> {}
+
 pin_project! {
     /// What the runtime runs for a spawned child.
     pub(crate) struct Child<F, T, E> {
         cell: CellRef,
-        book: Arc<Book<E>>,
+        book: BookRef<E>,
         queued: bool,
         phase: Phase<T>,
         #[pin]
@@ -161,10 +177,14 @@ pin_project! {
 
 impl<F, T, E> Child<F, T, E> {
     /// `queued`: the child has to wait for its place under the limit.
-    pub(crate) fn new(cell: CellRef, book: Arc<Book<E>>, queued: bool, future: F) -> Self {
+    ///
+    /// # Safety
+    ///
+    /// The book stays until the child has counted out.
+    pub(super) unsafe fn new(cell: CellRef, book: &Book<E>, queued: bool, future: F) -> Self {
         Child {
             cell,
-            book,
+            book: BookRef(NonNull::from(book)),
             queued,
             phase: Phase::Fresh,
             future: Some(future),
@@ -178,10 +198,7 @@ impl<F, T, E> Child<F, T, E> {
         if matches!(phase, Phase::Done) {
             return;
         }
-        let spot = Spot {
-            cell: this.cell,
-            group: this.book.node(),
-        };
+        let spot = Spot::of(this.cell);
         if let Some(node) = spot.cell.node() {
             node.cut_off();
         }
@@ -203,10 +220,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let spot = Spot {
-            cell: this.cell,
-            group: this.book.node(),
-        };
+        if let Phase::Done = this.phase {
+            return Poll::Ready(());
+        }
+        let spot = Spot::of(this.cell);
         loop {
             let may_drop = match this.phase {
                 Phase::Fresh => spot.cell.is_cancelled() || spot.group.is_cancelled(),
@@ -270,7 +287,9 @@ where
                 Ok(Poll::Ready(Ok(value))) => (End::Value, Some(value)),
                 Ok(Poll::Ready(Err(error))) => {
                     let failure = Failure::new(spot.cell.info().clone(), error);
-                    this.book.fail(failure, CancelKind::SiblingFailed);
+                    // SAFETY: the child has not counted out, and the book stays that long.
+                    let book = unsafe { this.book.0.as_ref() };
+                    book.fail(failure, CancelKind::SiblingFailed);
                     (End::Failed, None)
                 }
                 Err(payload) => {
@@ -313,4 +332,5 @@ fn leave<T>(spot: Spot<'_>, end: End, value: Option<T>) {
     if let Some(joiner) = joiner {
         crate::panics::wake(joiner);
     }
+    spot.cell.retire(owed);
 }

@@ -28,6 +28,30 @@ const ROUNDS: usize = 32;
 
 type BoxedChild<'env> = Pin<Box<dyn Future<Output = ()> + Send + 'env>>;
 
+pin_project! {
+    /// A child, and what it needs to the end of its own.
+    pub(super) struct Keeping<C, K> {
+        #[pin]
+        child: C,
+        // Dropped after the child.
+        kept: K,
+    }
+}
+
+impl<C, K> Keeping<C, K> {
+    pub(super) fn new(child: C, kept: K) -> Self {
+        Keeping { child, kept }
+    }
+}
+
+impl<C: Future, K> Future for Keeping<C, K> {
+    type Output = C::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        self.project().child.poll(cx)
+    }
+}
+
 /// Where handles put new children until the opener collects them.
 #[derive(Default)]
 pub(crate) struct Inbox<'env>(Lock<Waiting<'env>>);

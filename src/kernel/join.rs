@@ -84,8 +84,11 @@ impl<T> Claim<T> {
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
-        if self.cell.leave() {
-            drop(self.take_output());
-        }
+        self.cell.leave(|output| {
+            if !output.is_null() {
+                // SAFETY: as in `take_output`: the child is done, and left it to the handle.
+                drop(unsafe { Box::from_raw(output.cast::<T>()) });
+            }
+        });
     }
 }

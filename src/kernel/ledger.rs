@@ -5,29 +5,47 @@
 //! 1. The count goes up only under the lock of the node, and only while the ledger is open; the
 //!    close happens under the same lock and only at zero. So no child slips in after the close.
 //! 2. The count goes down without the lock, after the child's future, its unread output and what
-//!    it owed are gone. `WAITING` in the same word tells the child that brings it to zero that
-//!    somebody waits for that: a waiter that raised the flag before the last child left is told
-//!    by that child, and one that raised it later sees zero.
-//! 3. Under a limit, `running` counts the children that were admitted and have not ended. Places
+//!    it owed are gone. `WAITING` in the word that goes down tells the child that brings it to zero
+//!    that somebody waits for that: a waiter that raised the flag before the last child left is
+//!    told by that child, and one that raised it later sees zero.
+//! 3. Until somebody waits, the count stands in two words on two cache lines: who entered, written by
+//!    spawners, and, negative, who left, written by children. Neither looks at the other's line. Who
+//!    raises `WAITING` adds the one to the other in the same step; from then on spawners count there
+//!    too.
+//! 4. Under a limit, `running` counts the children that were admitted and have not ended. Places
 //!    are handed on in the order of arrival, to queued children and waiting spawners alike.
 
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use super::{
     atomic::{AtomicU64, Lock, Ordering},
-    roster::{CellRef, Roster},
+    roster::{CellRef, Group, Hold, Roster},
 };
 
-/// Somebody waits for the children to end. Never cleared.
-const WAITING: u64 = 1 << 63;
-/// One daemon, in the upper half; the lower half counts all children, daemons included.
-const DAEMON: u64 = 1 << 32;
+/// Somebody waits for the children to end, and who entered has been added. Never cleared.
+const WAITING: u64 = 1;
+/// One child; all children are counted so, daemons included. The sums are those of 63 bits, in which
+/// a negative number plus who entered is again a small one.
+const CHILD: u64 = 1 << 1;
+/// What a daemon counts besides.
+const DAEMON: u64 = 1 << 33;
+/// In `entered`: who entered has been added to the other word.
+const ADDED: u64 = u64::MAX;
 
-/// The number of living children. On a cache line of its own: the children's threads write it while
-/// the spawner's works with what stands beside it.
+/// The number of living children.
+#[derive(Default)]
+pub(crate) struct Count {
+    /// Minus those who left; once `WAITING` is raised, those who live.
+    left: OwnLine,
+    /// Those who entered, or `ADDED`. Written under the lock of the node only.
+    entered: AtomicU64,
+}
+
+/// A word on a cache line of its own: the children's threads write it while the spawner's works
+/// with what stands beside it.
 #[derive(Default)]
 #[repr(align(64))]
-pub(crate) struct Count(AtomicU64);
+struct OwnLine(AtomicU64);
 
 /// The halves of a count.
 #[derive(Clone, Copy)]
@@ -37,7 +55,7 @@ struct Split {
 }
 
 fn split(word: u64) -> Split {
-    let word = word & !WAITING;
+    let word = word >> 1;
     Split {
         all: word as u32,
         daemons: (word >> 32) as u32,
@@ -45,15 +63,23 @@ fn split(word: u64) -> Split {
 }
 
 fn one(daemon: bool) -> u64 {
-    if daemon { 1 + DAEMON } else { 1 }
+    if daemon { CHILD + DAEMON } else { CHILD }
 }
 
 impl Count {
     /// Only under the lock of the node (invariant 1).
-    pub(super) fn enter(&self, daemon: bool) -> usize {
-        let before = split(self.0.fetch_add(one(daemon), Ordering::Relaxed));
-        assert!(before.all < u32::MAX >> 1, "too many children in one group");
-        before.all as usize + 1
+    pub(super) fn enter(&self, daemon: bool) {
+        // Relaxed: the lock orders it against who waits and closes, and the hand-over of the child
+        // against its leaving.
+        match self.entered.load(Ordering::Relaxed) {
+            ADDED => {
+                self.left.0.fetch_add(one(daemon), Ordering::Relaxed);
+            }
+            entered => {
+                let entered = entered.wrapping_add(one(daemon));
+                self.entered.store(entered, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Takes a child out; true if somebody waits and none but daemons are left.
@@ -61,18 +87,38 @@ impl Count {
     /// Release: what the child did comes before the end of its boundary. Acquire: the last child
     /// carries what the others did.
     #[must_use]
+    #[inline]
     pub(crate) fn leave(&self, daemon: bool) -> bool {
-        let left = self.0.fetch_sub(one(daemon), Ordering::AcqRel) - one(daemon);
+        let before = self.left.0.fetch_sub(one(daemon), Ordering::AcqRel);
+        let left = before.wrapping_sub(one(daemon));
         left & WAITING != 0 && split(left).all == split(left).daemons
     }
 
+    /// Exact under the lock of the node: without it, who waits may add up between the two looks.
     pub(crate) fn living(&self) -> usize {
-        split(self.0.load(Ordering::Acquire)).all as usize
+        let entered = match self.entered.load(Ordering::Relaxed) {
+            ADDED => 0,
+            entered => entered,
+        };
+        let left = self.left.0.load(Ordering::Acquire);
+        split(left.wrapping_add(entered)).all as usize
     }
 
-    /// From now on the last child tells. True if daemons are left, and nobody else.
-    pub(crate) fn wait(&self) -> bool {
-        let now = split(self.0.fetch_or(WAITING, Ordering::AcqRel));
+    /// From now on the last child tells. True if daemons are left, and nobody else. Only under the
+    /// lock of the node.
+    pub(super) fn wait(&self) -> bool {
+        let now = match self.entered.load(Ordering::Relaxed) {
+            ADDED => self.left.0.load(Ordering::Acquire),
+            entered => {
+                self.entered.store(ADDED, Ordering::Relaxed);
+                // One step (invariant 3): a child that left before it is in the sum, and one that
+                // leaves after it sees the flag with the sum.
+                let added = entered | WAITING;
+                let before = self.left.0.fetch_add(added, Ordering::AcqRel);
+                before.wrapping_add(added)
+            }
+        };
+        let now = split(now);
         now.all > 0 && now.all == now.daemons
     }
 }
@@ -85,6 +131,8 @@ pub(crate) struct Ledger {
     limit: Option<Box<Limit>>,
     spawned: u64,
     peak: usize,
+    /// How many more may enter before more than `peak` can live.
+    slack: usize,
 }
 
 struct Limit {
@@ -96,7 +144,7 @@ struct Limit {
 /// Who stands in line for a place.
 enum Claim {
     /// A spawned child that may not be polled yet.
-    Child(CellRef),
+    Child(Hold),
     /// A spawner that has not handed over its future.
     Spawner(Arc<Ticket>),
 }
@@ -157,7 +205,7 @@ impl Ticket {
 #[must_use]
 pub(crate) enum Granted {
     Nobody,
-    Child(CellRef),
+    Child(Hold),
     Spawner(Option<Waker>),
 }
 
@@ -221,18 +269,30 @@ impl Ledger {
     }
 
     /// Counts a child in; one that was not admitted stands in line.
+    #[inline]
     pub(crate) fn enter(&mut self, count: &Count, cell: &CellRef, ask: Ask, admitted: bool) {
-        let daemon = ask == Ask::Daemon;
-        if daemon {
-            cell.mark_daemon();
-        }
-        self.peak = self.peak.max(count.enter(daemon));
+        count.enter(ask == Ask::Daemon);
         self.spawned += 1;
+        self.watch_peak(count);
         if let Some(limit) = &mut self.limit {
             if admitted {
                 cell.admit();
             } else {
-                limit.queue.push_back(Claim::Child(cell.clone()));
+                limit.queue.push_back(Claim::Child(Hold::new(cell)));
+            }
+        }
+    }
+
+    /// Somebody has entered. Looks at who left only if more than ever may be living.
+    #[inline]
+    pub(super) fn watch_peak(&mut self, count: &Count) {
+        match self.slack.checked_sub(1) {
+            Some(slack) => self.slack = slack,
+            None => {
+                let living = count.living();
+                assert!(living < 1 << 30, "too many children in one group");
+                self.peak = self.peak.max(living);
+                self.slack = self.peak - living;
             }
         }
     }
@@ -297,20 +357,37 @@ impl Ledger {
         Granted::Nobody
     }
 
-    /// Closes for good; returns the wakers of the spawners in line, so that they give up.
-    pub(crate) fn close(&mut self) -> Vec<Waker> {
+    /// Closes for good.
+    pub(crate) fn close(&mut self) -> Closed {
         self.closed = true;
         let queue = self.limit.as_mut().map(|limit| limit.queue.drain(..));
         let wakers = queue.into_iter().flatten().filter_map(|claim| match claim {
             Claim::Spawner(ticket) => ticket.grant().flatten(),
             Claim::Child(_) => None,
         });
-        wakers.collect()
+        Closed {
+            spawners: wakers.collect(),
+            _group: self.roster.close(),
+        }
     }
 
     /// Children ever spawned, and the most that lived at once.
     pub(crate) fn totals(&self) -> (u64, usize) {
         (self.spawned, self.peak)
+    }
+}
+
+/// What a close leaves to do and to drop outside the lock.
+#[must_use]
+pub(crate) struct Closed {
+    spawners: Vec<Waker>,
+    _group: Option<Group>,
+}
+
+impl Closed {
+    /// Tells the spawners in line to give up.
+    pub(crate) fn tell(&mut self) {
+        self.spawners.drain(..).for_each(crate::panics::wake);
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod adoption;
 pub(crate) mod atomic;
 pub(crate) mod blocking;
 pub(crate) mod book;
+mod cell;
 pub(crate) mod child;
 pub(crate) mod context;
 pub(crate) mod drive;

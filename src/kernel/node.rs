@@ -239,9 +239,14 @@ impl Node {
     }
 
     pub(crate) fn runtime(&self) -> Runtime {
+        self.with_runtime(Runtime::clone)
+    }
+
+    #[inline]
+    pub(super) fn with_runtime<R>(&self, f: impl FnOnce(&Runtime) -> R) -> R {
         match self.place.get() {
-            Some(place) => place.runtime.clone(),
-            None => Runtime::default_runtime(),
+            Some(place) => f(&place.runtime),
+            None => f(&Runtime::default_runtime()),
         }
     }
 

@@ -1,379 +1,459 @@
-//! The cells of a group's children: what a handle, the child's wrapper and a canceller share.
+//! The memory of a group's cells, and the list of those that may have to be woken.
 //!
 //! Cells are made in chunks that grow with the group, so that a child costs no allocation of its
-//! own; a chunk is freed when its last cell has ended and its last handle is gone.
+//! own. Nobody counts references to a cell; its chunk counts, in one word, the *children* that have
+//! not retired, and the *claims* on the memory.
 //!
 //! Invariants
-//! 1. A cell serves one child, once. `DONE` is set exactly once, after the output was stored.
-//! 2. The output belongs to the child before `DONE`, and afterwards to the handle; to the child
-//!    again if the handle was already gone (`GONE`) when `DONE` was set.
-//! 3. The waker of the child is stored before the child looks at the cancel flags; a canceller
-//!    raises the flag before it looks for the waker. The mutex of the slot orders the two, so one
-//!    of them sees the other.
-//! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
+//! 1. A chunk of n cells starts with n children and n claims, those of the cells that are not yet
+//!    given out included, and with one claim of the group. Whoever brings the word to zero frees it.
+//! 2. The claim of a cell is given up once: by the child as it retires if it found the handle gone,
+//!    by the handle if it found the child done. So a handle may look at the cell until it left, a
+//!    child until it has retired, and both for longer if they hold a claim of their own (`Hold`).
+//! 3. While a child has not retired, its chunk keeps the group: its node, and the book that the
+//!    child records its failure in. A child that has counted out may thus still tell the group so.
+//!    The last child of a chunk takes the chunk off the group's list, gives up the group's claim, and
+//!    lets go of the group, in this order. A handle never lets go of a group.
+//! 4. At its close a group has no living children: cells that were never given out are retired
+//!    then, by the group itself. This breaks the circle between the group and the chunk.
+//! 5. A cell is written before it is given out, under the lock of the group, and not moved. Whoever
+//!    walks over a chunk learned under that lock how many cells had been given out.
 
 use std::{
-    panic::Location,
-    sync::{Arc, OnceLock, Weak},
-    task::Waker,
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    ops::Deref,
+    panic::{RefUnwindSafe, UnwindSafe},
+    ptr::NonNull,
+    sync::Arc,
 };
 
+pub(crate) use super::cell::{End, Info};
 use super::{
-    atomic::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+    cell::Cell,
     node::Node,
 };
-use crate::cancel::{CancelKind, CancelReason};
 
-/// The child has a place under the limit. Set under the lock of the group, never cleared; without
-/// a limit it is never set.
-const ADMITTED: u32 = 1;
-/// The handle asked to cancel. Set by any thread, never cleared.
-const CANCEL: u32 = 1 << 1;
-/// The child has ended and its end stands in `END`. Set by the child, never cleared.
-const DONE: u32 = 1 << 2;
-/// The handle was dropped, or never given out.
-const GONE: u32 = 1 << 3;
-/// The child serves the others. Set under the lock of the group, never cleared.
-const DAEMON: u32 = 1 << 6;
-/// The slot has a waker of the child or its node. Set by the child itself, so it needs no lock to
-/// know that there is none.
-const OCCUPIED: u32 = 1 << 7;
-/// The slot has the waker of who awaits the handle. Set after it was stored: an end that does not
-/// see it comes before, and is seen by the look that follows.
-const AWAITED: u32 = 1 << 8;
-/// How the child ended, two bits; meaningless before `DONE`.
-const END: u32 = 0b11 << 4;
-
-/// How a child ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    Value = 0,
-    Cancelled = 1,
-    Failed = 2,
-    Panicked = 3,
-}
-
-/// What is shared about one child.
-#[derive(Default)]
-pub(crate) struct Cell {
-    flags: AtomicU32,
-    /// A `Box<T>` turned raw, where `T` is known to the child's wrapper and to the handle.
-    output: AtomicPtr<()>,
-    slot: Lock<Slot>,
-    info: OnceLock<Info>,
-}
-
-#[derive(Default)]
-struct Slot {
-    /// Wakes the child, once it has been pending.
-    task: Option<Waker>,
-    /// Wakes who awaits the handle.
-    joiner: Option<Waker>,
-    /// The child's node, once something linked to it.
-    node: Option<Arc<Node>>,
-}
-
-/// Who a child is.
-#[derive(Clone, Debug)]
-pub(crate) struct Info {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) location: &'static Location<'static>,
-}
+/// One child, in the lower half of the word of a chunk.
+const CHILD: u64 = 1;
+/// One claim, in the upper half.
+const CLAIM: u64 = 1 << 32;
 
 /// Several cells in one allocation.
-pub(crate) struct Chunk<C: ?Sized = [Cell]> {
-    /// The group, to be told when all cells ended; weak, since the group lists its chunks.
-    group: Weak<Node>,
+pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
+    /// Children and claims (invariants 1 and 2).
+    held: AtomicU64,
+    /// The group, until the last child has retired (invariant 3).
+    group: UnsafeCell<Option<Group>>,
     first_id: u64,
-    /// Cells that have not ended yet, those not yet given out included.
-    live: AtomicUsize,
     /// Where the group's list has this chunk. Changed under the lock of the group only.
     index: AtomicUsize,
-    cells: C,
+    /// How many cells have been given out. Changed under the lock of the group only.
+    given: AtomicUsize,
+    cells: UnsafeCell<C>,
+}
+
+/// What the children of a chunk need of their group.
+pub(super) struct Group {
+    pub(super) node: Arc<Node>,
+    /// The book, if the children do not keep it themselves.
+    pub(super) _book: Option<Kept>,
+}
+
+/// Something that is kept and not looked at.
+pub(super) type Kept = Arc<dyn Send + Sync>;
+
+/// A chunk, without any say in how long it lives.
+pub(super) type ChunkPtr = NonNull<Chunk>;
+
+fn open<const N: usize>(group: Option<Group>, index: usize) -> ChunkPtr {
+    /// Identity only: nothing is published through it, so it need not be seen by models.
+    static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let first_id = NEXT_ID.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
+    let held = match &group {
+        Some(_) => N as u64 * (CHILD + CLAIM) + CLAIM,
+        None => N as u64 * CLAIM,
+    };
+    let mut chunk = Box::<Chunk<[MaybeUninit<Cell>; N]>>::new_uninit();
+    let place = chunk.as_mut_ptr();
+    // SAFETY: `place` is a fresh allocation for this type. Every field is written but the cells,
+    // which need not be. Field by field, since a value made on the stack would be copied with all
+    // its empty cells.
+    let chunk = unsafe {
+        (&raw mut (*place).held).write(AtomicU64::new(held));
+        (&raw mut (*place).group).write(UnsafeCell::new(group));
+        (&raw mut (*place).first_id).write(first_id);
+        (&raw mut (*place).index).write(AtomicUsize::new(index));
+        (&raw mut (*place).given).write(AtomicUsize::new(0));
+        chunk.assume_init()
+    };
+    let chunk: NonNull<Chunk<[MaybeUninit<Cell>; N]>> = NonNull::from(Box::leak(chunk));
+    chunk
 }
 
 impl Chunk {
-    fn with_cells<const N: usize>(group: Weak<Node>, index: usize) -> Arc<Chunk> {
-        /// Identity only: nothing is published through it, so it need not be seen by models.
-        static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-        Arc::new(Chunk {
-            group,
-            first_id: NEXT_ID.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed),
-            live: AtomicUsize::new(N),
-            index: AtomicUsize::new(index),
-            cells: std::array::from_fn::<_, N, _>(|_| Cell::default()),
-        })
+    fn len(&self) -> usize {
+        self.cells.get().len()
     }
 
-    /// Asks the daemons among the children to end.
-    pub(crate) fn cancel_daemons(&self) {
-        for cell in &self.cells {
-            let flags = cell.flags.load(Ordering::Acquire);
-            if flags & (DAEMON | DONE | CANCEL) == DAEMON {
-                cell.cancel();
-            }
-        }
+    fn cell(&self, index: usize) -> NonNull<Cell> {
+        debug_assert!(index < self.len());
+        let cells = self.cells.get().cast::<Cell>();
+        // SAFETY: within the allocation; callers ask for cells of this chunk only.
+        unsafe { NonNull::new_unchecked(cells.add(index)) }
     }
 
-    /// Wakes every child of the chunk that has a waker.
-    pub(crate) fn wake_all(&self) {
-        for cell in &self.cells {
-            cell.wake_task();
+    /// Gives up a part of the word. `None` if that was the last of it, and the chunk must be freed.
+    ///
+    /// Release: what was done with the cells comes before they are freed, and what a child did
+    /// before the group lets go of the chunk. Acquire: the last one carries what the others did.
+    #[inline]
+    fn give_up(&self, part: u64) -> Option<u64> {
+        let left = self.held.fetch_sub(part, Ordering::AcqRel) - part;
+        (left != 0).then_some(left)
+    }
+}
+
+/// Gives up claims on a chunk.
+///
+/// # Safety
+///
+/// The claims are the caller's, who does not touch the chunk afterwards.
+#[inline]
+unsafe fn release(chunk: ChunkPtr) {
+    // SAFETY: the claim that is given up kept the chunk until here.
+    if unsafe { chunk.as_ref() }.give_up(CLAIM).is_none() {
+        // SAFETY: that was the last of the word (invariant 1).
+        unsafe { free(chunk) }
+    }
+}
+
+/// # Safety
+///
+/// The word of the chunk is zero: nobody looks at it any more.
+#[cold]
+unsafe fn free(chunk: ChunkPtr) {
+    // SAFETY: nobody else has the chunk, and all that was done with it came before, since the word
+    // was given up with release and acquire. The cells that were given out have been written.
+    unsafe {
+        let given = chunk.as_ref().given.load(Ordering::Relaxed);
+        for index in 0..given {
+            chunk.as_ref().cell(index).drop_in_place();
         }
+        drop(Box::from_raw(chunk.as_ptr()));
     }
 }
 
 /// The chunks of a group that may have living children; kept under the lock of its node.
 #[derive(Default)]
 pub(crate) struct Roster {
-    chunks: Vec<Arc<Chunk>>,
-    /// The chunk that gives out cells, and how many it has given out.
-    open: Option<(Arc<Chunk>, usize)>,
+    chunks: Vec<ChunkPtr>,
+    /// The chunk that has cells to give out.
+    open: Option<ChunkPtr>,
     /// How many chunks there have been: small groups get small ones.
     opened: u32,
 }
 
+// SAFETY: the pointers lead to chunks on which the group has a claim. These may be looked at from
+// any thread, see `CellRef`; their `group` is touched by the one who retires the last child only.
+unsafe impl Send for Roster {}
+
 impl Roster {
-    /// Gives out a fresh cell.
-    pub(crate) fn take_cell(&mut self, group: &Arc<Node>) -> CellRef {
-        let given_out = match &self.open {
-            Some((chunk, taken)) if *taken < chunk.cells.len() => *taken,
-            _ => {
-                let (group, index) = (Arc::downgrade(group), self.chunks.len());
-                self.opened = self.opened.saturating_add(1);
-                let chunk = match self.opened {
-                    1 => Chunk::with_cells::<1>(group, index),
-                    2 => Chunk::with_cells::<4>(group, index),
-                    3 => Chunk::with_cells::<16>(group, index),
-                    _ => Chunk::with_cells::<64>(group, index),
-                };
-                self.chunks.push(chunk.clone());
-                self.open = Some((chunk, 0));
-                0
-            }
+    /// Gives out a fresh cell: the child's way to it, and the handle's.
+    pub(super) fn take_cell(
+        &mut self,
+        group: impl FnOnce() -> Group,
+        info: Info,
+        daemon: bool,
+    ) -> (CellRef, CellRef) {
+        let chunk = match self.open {
+            Some(chunk) => chunk,
+            None => self.open_chunk(group()),
         };
-        let (chunk, taken) = self.open.as_mut().expect("a chunk was opened above");
-        *taken = given_out + 1;
-        CellRef {
-            chunk: chunk.clone(),
-            index: given_out,
+        // SAFETY: the open chunk has cells to give out, which count as children (invariant 1).
+        let this = unsafe { chunk.as_ref() };
+        let index = this.given.load(Ordering::Relaxed);
+        let cell = this.cell(index);
+        // SAFETY: the cell is the chunk's own memory, and nobody has been told of it (invariant 5).
+        unsafe { cell.write(Cell::new(chunk, info, daemon)) };
+        this.given.store(index + 1, Ordering::Relaxed);
+        if index + 1 == this.len() {
+            self.open = None;
         }
+        (CellRef(cell), CellRef(cell))
+    }
+
+    #[cold]
+    fn open_chunk(&mut self, group: Group) -> ChunkPtr {
+        let (group, index) = (Some(group), self.chunks.len());
+        self.opened = self.opened.saturating_add(1);
+        let chunk = match self.opened {
+            1 => open::<1>(group, index),
+            2 => open::<4>(group, index),
+            3 => open::<16>(group, index),
+            _ => open::<64>(group, index),
+        };
+        self.chunks.push(chunk);
+        self.open = Some(chunk);
+        chunk
     }
 
     /// The chunks to wake on a cancel, to be walked outside the lock.
-    pub(crate) fn chunks(&self) -> Vec<Arc<Chunk>> {
-        self.chunks.clone()
+    pub(crate) fn chunks(&self) -> Vec<Walk> {
+        let walk = |&chunk: &ChunkPtr| {
+            // SAFETY: the group has a claim on the chunks of its list, which is locked.
+            let given = unsafe { chunk.as_ref() }.given.load(Ordering::Relaxed);
+            // SAFETY: as above.
+            let claim = unsafe { ChunkClaim::new(chunk) };
+            Walk { claim, given }
+        };
+        self.chunks.iter().map(walk).collect()
     }
 
-    /// Forgets a chunk whose cells have all ended.
-    fn remove(&mut self, chunk: &Arc<Chunk>) {
-        let open = self.open.as_ref();
-        if open.is_some_and(|(open, _)| Arc::ptr_eq(open, chunk)) {
-            self.open = None;
+    /// Retires the cells that nobody will ask for any more (invariant 4). What their chunk kept is
+    /// to be dropped outside the lock.
+    pub(super) fn close(&mut self) -> Option<Group> {
+        let chunk = self.open.take()?;
+        // SAFETY: the group has a claim on the chunks of its list, which is locked.
+        let this = unsafe { chunk.as_ref() };
+        let rest = this.len() - this.given.load(Ordering::Relaxed);
+        let left = this.give_up(rest as u64 * (CHILD + CLAIM));
+        debug_assert!(left.is_some(), "the group has a claim of its own");
+        if left.is_none_or(|left| left as u32 != 0) {
+            return None;
         }
+        self.remove(this);
+        // SAFETY: the last child has retired, in this call.
+        let group = unsafe { take_group(chunk) };
+        // SAFETY: the group's claim, with which its list was left.
+        unsafe { release(chunk) };
+        group
+    }
+
+    /// Forgets a chunk whose children have all retired.
+    fn remove(&mut self, chunk: &Chunk) {
         let index = chunk.index.load(Ordering::Relaxed);
         self.chunks.swap_remove(index);
         if let Some(moved) = self.chunks.get(index) {
-            moved.index.store(index, Ordering::Relaxed);
+            // SAFETY: the group has a claim on the chunks of its list, which is locked.
+            unsafe { moved.as_ref() }
+                .index
+                .store(index, Ordering::Relaxed);
         }
     }
 }
 
-/// One cell, with its chunk kept alive.
-#[derive(Clone)]
-pub(crate) struct CellRef {
-    chunk: Arc<Chunk>,
-    index: usize,
+/// # Safety
+///
+/// The last child of the chunk has retired, and the caller did that: nobody else looks at the group
+/// of the chunk any more.
+unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
+    // SAFETY: as the caller promises; the group's claim still keeps the chunk.
+    unsafe { (*chunk.as_ref().group.get()).take() }
 }
 
-impl std::ops::Deref for CellRef {
+/// The way of a child or of a handle to its cell, good as long as invariant 2 says.
+pub(crate) struct CellRef(NonNull<Cell>);
+
+// SAFETY: what it leads to is shared by threads as in an `Arc<Cell>`, and a cell has nothing but
+// atomics, locks, and an `Info` that does not change; of the chunk, threads share a counter.
+unsafe impl Send for CellRef {}
+// SAFETY: as above.
+unsafe impl Sync for CellRef {}
+impl UnwindSafe for CellRef {}
+impl RefUnwindSafe for CellRef {}
+
+impl Deref for CellRef {
     type Target = Cell;
 
+    #[inline]
     fn deref(&self) -> &Cell {
-        &self.chunk.cells[self.index]
+        // SAFETY: child and handle do not look any more after they gave up the claim of the cell or
+        // left that to the other (invariant 2): `retire` and `leave` are the last they do with it.
+        unsafe { self.0.as_ref() }
     }
 }
 
 impl CellRef {
     /// A cell outside any group for a child that was refused: it has ended, cancelled.
     pub(crate) fn refused(info: Info) -> CellRef {
-        let chunk = Chunk::with_cells::<1>(Weak::new(), 0);
-        let cell = CellRef { chunk, index: 0 };
-        cell.introduce(info);
-        let end = DONE | ((End::Cancelled as u32) << 4);
-        cell.flags.fetch_or(end, Ordering::Release);
-        cell
+        let chunk = open::<1>(None, 0);
+        // SAFETY: fresh, with a claim of the handle that is made of this.
+        let this = unsafe { chunk.as_ref() };
+        let cell = this.cell(0);
+        // SAFETY: the chunk's own memory, and nobody has been told of it.
+        unsafe { cell.write(Cell::refused(chunk, info)) };
+        this.given.store(1, Ordering::Relaxed);
+        CellRef(cell)
     }
 
-    /// Tells the group that this cell needs no waking any more.
-    pub(crate) fn retire(&self) {
-        if self.chunk.live.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
+    #[inline]
+    fn chunk(&self) -> &Chunk {
+        // SAFETY: a cell stands in its chunk, so that one is there too.
+        unsafe { self.chunk.as_ref() }
+    }
+
+    /// The group of the child; for the child itself, before it has retired.
+    #[inline]
+    pub(super) fn group(&self) -> &Arc<Node> {
+        // SAFETY: the chunk keeps the group until its last child has retired, and only then is it
+        // written to (invariant 3); the caller is a child that has not.
+        let group = unsafe { (*self.chunk().group.get()).as_ref() };
+        &group
+            .expect("a child that has not retired has a group")
+            .node
+    }
+
+    /// Tells the group that this cell needs no waking any more. The last that a child does with its
+    /// cell. `owed`: the handle is there, and gives up the claim of the cell.
+    #[inline]
+    pub(super) fn retire(&self, owed: bool) {
+        let part = if owed { CHILD } else { CHILD + CLAIM };
+        let chunk = self.chunk;
+        // SAFETY: the child that retires kept the chunk until here. The word cannot come to zero,
+        // since the group gives up its claim later.
+        let left = unsafe { chunk.as_ref() }.give_up(part);
+        if left.is_some_and(|left| left as u32 == 0) {
+            // SAFETY: that was the last child, and the caller's.
+            unsafe { vacate(chunk) };
         }
-        if let Some(group) = self.chunk.group.upgrade() {
-            group.with_roster(|roster| roster.remove(&self.chunk));
+    }
+
+    /// The handle leaves, and looks at the cell no more. If the child has ended, `done` is called
+    /// with the output that the handle is owed, or null.
+    #[inline]
+    pub(super) fn leave(&self, done: impl FnOnce(*mut ())) {
+        let chunk = self.chunk;
+        if Cell::leave(self) {
+            let _release = ReleaseOnDrop(chunk);
+            done(self.take_output());
         }
     }
 
     /// A number that no other child of this process has.
     pub(crate) fn id(&self) -> u64 {
-        self.chunk.first_id + self.index as u64
+        let chunk = self.chunk();
+        // SAFETY: both point into the cells of one chunk.
+        let index = unsafe { self.0.offset_from(chunk.cell(0)) };
+        chunk.first_id + index as u64
     }
 }
 
-impl Cell {
-    pub(crate) fn introduce(&self, info: Info) {
-        let first = self.info.set(info);
-        debug_assert!(first.is_ok(), "a cell serves one child");
+/// Lets go of a chunk whose children have all retired (invariant 3).
+///
+/// # Safety
+///
+/// The caller has retired the last child.
+#[cold]
+unsafe fn vacate(chunk: ChunkPtr) {
+    // SAFETY: as the caller promises.
+    let group = unsafe { take_group(chunk) };
+    if let Some(group) = &group {
+        // SAFETY: the group's claim keeps the chunk.
+        group
+            .node
+            .with_roster(|roster| roster.remove(unsafe { chunk.as_ref() }));
     }
+    // SAFETY: the group's claim, with which its list was left.
+    unsafe { release(chunk) };
+}
 
-    pub(crate) fn info(&self) -> &Info {
-        self.info
-            .get()
-            .expect("a cell is introduced before it is shared")
+/// Gives up a claim even if the destructor of an output panics.
+struct ReleaseOnDrop(ChunkPtr);
+
+impl Drop for ReleaseOnDrop {
+    fn drop(&mut self) {
+        // SAFETY: the claim of the cell, which its handle gives up (invariant 2).
+        unsafe { release(self.0) };
     }
+}
 
-    /// Only under the lock of the group.
-    pub(crate) fn admit(&self) {
-        self.flags.fetch_or(ADMITTED, Ordering::AcqRel);
+/// A claim on a chunk of one's own.
+struct ChunkClaim(ChunkPtr);
+
+// SAFETY: as for `CellRef`.
+unsafe impl Send for ChunkClaim {}
+// SAFETY: as for `CellRef`.
+unsafe impl Sync for ChunkClaim {}
+
+impl ChunkClaim {
+    /// # Safety
+    ///
+    /// Somebody else has a claim on the chunk, or is a child of it, during the call.
+    unsafe fn new(chunk: ChunkPtr) -> Self {
+        // SAFETY: as the caller promises. Relaxed: nothing is freed while the other claim stands,
+        // and whoever gives up either synchronizes with the last.
+        let before = unsafe { chunk.as_ref() }
+            .held
+            .fetch_add(CLAIM, Ordering::Relaxed);
+        assert!(before < 1 << 63, "too many references to one cell");
+        ChunkClaim(chunk)
     }
+}
 
-    /// Only under the lock of the group.
-    pub(crate) fn mark_daemon(&self) {
-        self.flags.fetch_or(DAEMON, Ordering::AcqRel);
+impl Drop for ChunkClaim {
+    fn drop(&mut self) {
+        // SAFETY: this claim was made in `new`.
+        unsafe { release(self.0) };
     }
+}
 
-    pub(crate) fn is_daemon(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & DAEMON != 0
-    }
+/// The way to a cell for others than the child and its handle.
+pub(crate) struct Hold {
+    cell: CellRef,
+    claim: ChunkClaim,
+}
 
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & ADMITTED != 0
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & CANCEL != 0
-    }
-
-    /// The end of the child, once it has come.
-    pub(crate) fn end(&self) -> Option<End> {
-        let flags = self.flags.load(Ordering::Acquire);
-        (flags & DONE != 0).then_some(match (flags & END) >> 4 {
-            0 => End::Value,
-            1 => End::Cancelled,
-            2 => End::Failed,
-            _ => End::Panicked,
-        })
-    }
-
-    /// Asks this child, and everything below it, to end.
-    pub(crate) fn cancel(&self) {
-        if let Some(node) = self.record_cancel() {
-            super::requests::propagate(node);
+impl Hold {
+    pub(crate) fn new(cell: &CellRef) -> Self {
+        // SAFETY: who can look at a cell has a claim on its chunk, or is a child of it.
+        let claim = unsafe { ChunkClaim::new(cell.chunk) };
+        Hold {
+            cell: CellRef(cell.0),
+            claim,
         }
     }
+}
 
-    /// Asks this child to end; gives its node if the caller has to propagate that.
-    pub(super) fn record_cancel(&self) -> Option<Arc<Node>> {
-        self.flags.fetch_or(CANCEL, Ordering::AcqRel);
-        let (waker, node) = {
-            let slot = self.slot.lock();
-            (slot.task.clone(), slot.node.clone())
-        };
-        let node = node.filter(|node| node.record_request(CancelReason::new(CancelKind::Explicit)));
-        // Last: a child that is woken between the two records would look at one, find that it may
-        // not be dropped yet, and be polled; what it awaits would look at the other, and go on.
-        if let Some(waker) = waker {
-            crate::panics::wake(waker);
-        }
-        node
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        Hold::new(&self.cell)
+    }
+}
+
+impl Deref for Hold {
+    type Target = Cell;
+
+    fn deref(&self) -> &Cell {
+        debug_assert_eq!(self.claim.0, self.cell.chunk);
+        &self.cell
+    }
+}
+
+/// A walk over the cells that a chunk had given out.
+pub(crate) struct Walk {
+    claim: ChunkClaim,
+    given: usize,
+}
+
+impl Walk {
+    fn cells(&self) -> impl Iterator<Item = &Cell> {
+        // SAFETY: the claim keeps the chunk.
+        let chunk = unsafe { self.claim.0.as_ref() };
+        // SAFETY: these had been written when the walk was prepared (invariant 5), and cells are
+        // shared until they are freed.
+        (0..self.given).map(|index| unsafe { chunk.cell(index).as_ref() })
     }
 
-    /// Stores the waker of the child; the caller looks at the flags afterwards (invariant 3).
-    pub(crate) fn park_task(&self, waker: &Waker) {
-        let old = {
-            let mut slot = self.slot.lock();
-            self.flags.fetch_or(OCCUPIED, Ordering::AcqRel);
-            match &slot.task {
-                Some(parked) if parked.will_wake(waker) => None,
-                _ => slot.task.replace(waker.clone()),
-            }
-        };
-        drop(old);
+    /// Asks the daemons among the children to end.
+    pub(crate) fn cancel_daemons(&self) {
+        let daemons = self.cells().filter(|cell| cell.is_idle_daemon());
+        daemons.for_each(Cell::cancel);
     }
 
-    pub(crate) fn wake_task(&self) {
-        let waker = self.slot.lock().task.clone();
-        if let Some(waker) = waker {
-            crate::panics::wake(waker);
-        }
-    }
-
-    /// Stores the waker of who awaits the handle, unless the child has ended.
-    pub(crate) fn park_joiner(&self, waker: &Waker) -> Option<End> {
-        let waker = waker.clone();
-        let old = self.slot.lock().joiner.replace(waker);
-        drop(old);
-        self.flags.fetch_or(AWAITED, Ordering::AcqRel);
-        self.end()
-    }
-
-    /// The node of the child. Called by the child itself.
-    pub(crate) fn node(&self) -> Option<Arc<Node>> {
-        if self.flags.load(Ordering::Acquire) & OCCUPIED == 0 {
-            return None;
-        }
-        self.slot.lock().node.clone()
-    }
-
-    /// The node of the child, made by `make` if there is none yet, and whether it was made.
-    /// A request through the handle raises its flag before it looks for the node, so the maker
-    /// looks at the flag afterwards.
-    pub(crate) fn node_or(&self, make: impl FnOnce() -> Arc<Node>) -> (Arc<Node>, bool) {
-        let mut slot = self.slot.lock();
-        match &slot.node {
-            Some(node) => (node.clone(), false),
-            None => {
-                let node = make();
-                self.flags.fetch_or(OCCUPIED, Ordering::AcqRel);
-                slot.node = Some(node.clone());
-                (node, true)
-            }
-        }
-    }
-
-    /// Is the handle gone, so that nobody can ask for the output?
-    pub(crate) fn is_unread(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & GONE != 0
-    }
-
-    /// Ends the child. `output` is given back if nobody is left to read it (invariant 2).
-    /// The second part wakes who awaits the handle.
-    pub(crate) fn finish(&self, end: End, output: *mut ()) -> (bool, Option<Waker>) {
-        self.output.store(output, Ordering::Relaxed);
-        // Release: who sees `DONE` sees the output. Acquire: if the handle is gone, everything it
-        // did comes before our drop of the output.
-        let before = self
-            .flags
-            .fetch_or(DONE | ((end as u32) << 4), Ordering::AcqRel);
-        if before & (OCCUPIED | AWAITED) == 0 {
-            return (before & GONE == 0, None);
-        }
-        let (task, joiner, node) = {
-            let mut slot = self.slot.lock();
-            (slot.task.take(), slot.joiner.take(), slot.node.take())
-        };
-        drop((task, node));
-        (before & GONE == 0, joiner)
-    }
-
-    /// Drops the handle's claim. True if the child has ended, so that the output is the handle's.
-    pub(crate) fn leave(&self) -> bool {
-        self.flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
-    }
-
-    /// The stored output, for its owner by invariant 2; null if it was taken.
-    pub(crate) fn take_output(&self) -> *mut () {
-        self.output.swap(std::ptr::null_mut(), Ordering::AcqRel)
+    /// Wakes every child of the chunk that has a waker.
+    pub(crate) fn wake_all(&self) {
+        self.cells().for_each(Cell::wake_task);
     }
 }

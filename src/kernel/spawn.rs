@@ -3,13 +3,14 @@
 use std::{future::Future, sync::Arc};
 
 use super::{
+    admission::Admitted,
     book::Book,
     child::Child,
     erase,
-    inline::Inbox,
+    inline::{Inbox, Keeping},
     join::Claim,
     ledger::{Ask, Refused},
-    roster::Info,
+    roster::{Info, Kept},
 };
 use crate::{error::IntoOutcome, runtime::Label};
 
@@ -36,14 +37,25 @@ where
     F: Future<Output = O> + Send + 'env,
 {
     let node = book.node();
-    let (cell, queued) = match node.admit(ask, info) {
+    let kept = || match home {
+        // SAFETY: as for `erase::spawn` below: it is dropped after the child has counted out.
+        Home::Runtime => Some(unsafe { keep(book.clone()) }),
+        Home::Inline(_) => None,
+    };
+    let Admitted {
+        child,
+        handle,
+        queued,
+    } = match node.admit(ask, info, kept) {
         Ok(admitted) => admitted,
         Err((refused, info)) => return Err((refused, info, future)),
     };
-    let claim = Claim::new(cell.clone());
-    let child = Child::<F, O::Value, E>::new(cell, book.clone(), queued, future);
+    let claim = Claim::new(handle);
+    // SAFETY: the book is kept, here by the caller until the child is where it is polled, and there
+    // by its chunk of cells, or beside it by what keeps an inline child.
+    let child = unsafe { Child::<F, O::Value, E>::new(child, book, queued, future) };
     match home {
-        Home::Inline(inbox) => inbox.push(Box::pin(child), node),
+        Home::Inline(inbox) => inbox.push(Box::pin(Keeping::new(child, book.clone())), node),
         Home::Runtime => {
             let info = claim.cell().info();
             let label = Label {
@@ -55,10 +67,22 @@ where
             // counted itself out; that is the last thing a child does, after its future, output
             // and errors are gone (`child`, invariant 3). What the wrapper still holds then is a
             // cell without an output and a book from which `run` has taken the errors.
-            unsafe { erase::spawn(&node.runtime(), label, child) };
+            node.with_runtime(|runtime| unsafe { erase::spawn(runtime, label, child) });
         }
     }
     Ok(claim)
+}
+
+/// A book for a chunk of cells to keep.
+///
+/// # Safety
+///
+/// What is kept is dropped while `'env` lasts, or when the book has no failures any more.
+unsafe fn keep<'env, E: Send + 'env>(book: Arc<Book<E>>) -> Kept {
+    let book: Arc<dyn Send + Sync + 'env> = book;
+    // SAFETY: only the lifetime changes, which matters to the destructor only; see the caller's
+    // promise.
+    unsafe { std::mem::transmute::<Arc<dyn Send + Sync + 'env>, Kept>(book) }
 }
 
 /// Spawns; a child that is refused is dropped here, unpolled, and its claim says cancelled.

@@ -31,7 +31,7 @@ use super::{
     context,
     node::Node,
     requests::propagate,
-    roster::{CellRef, Info},
+    roster::{CellRef, Hold, Info},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -56,7 +56,7 @@ struct State {
     /// The caller's boundary, until the gate is settled.
     caller: Option<Arc<Node>>,
     counted: bool,
-    child: Option<CellRef>,
+    child: Option<Hold>,
     waker: Option<Waker>,
 }
 
@@ -86,7 +86,7 @@ impl Gate {
         let (caller, doomed) = {
             let mut state = self.0.lock();
             if state.phase == Phase::Waiting {
-                state.child = Some(child.clone());
+                state.child = Some(Hold::new(child));
             }
             (state.caller.clone(), state.phase == Phase::Doomed)
         };

@@ -1,0 +1,263 @@
+//! The cell of a child: what its handle, its wrapper and a canceller share.
+//!
+//! Invariants
+//! 1. A cell serves one child, once. `DONE` is set exactly once, after the output was stored.
+//! 2. The output belongs to the child before `DONE`, and afterwards to the handle; to the child
+//!    again if the handle was already gone (`GONE`) when `DONE` was set.
+//! 3. The waker of the child is stored before the child looks at the cancel flags; a canceller
+//!    raises the flag before it looks for the waker. The mutex of the slot orders the two, so one
+//!    of them sees the other.
+//! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
+
+use std::{panic::Location, sync::Arc, task::Waker};
+
+use super::{
+    atomic::{AtomicPtr, AtomicU32, Lock, Ordering},
+    node::Node,
+    roster::ChunkPtr,
+};
+use crate::cancel::{CancelKind, CancelReason};
+
+/// The child has a place under the limit. Set under the lock of the group, never cleared; without
+/// a limit it is never set.
+const ADMITTED: u32 = 1;
+/// The handle asked to cancel. Set by any thread, never cleared.
+const CANCEL: u32 = 1 << 1;
+/// The child has ended and its end stands in `END`. Set by the child, never cleared.
+const DONE: u32 = 1 << 2;
+/// The handle was dropped, or never given out.
+const GONE: u32 = 1 << 3;
+/// The child serves the others. Set when the cell is made, never cleared.
+const DAEMON: u32 = 1 << 6;
+/// The slot has a waker of the child or its node. Set by the child itself, so it needs no lock to
+/// know that there is none.
+const OCCUPIED: u32 = 1 << 7;
+/// The slot has the waker of who awaits the handle. Set after it was stored: an end that does not
+/// see it comes before, and is seen by the look that follows.
+const AWAITED: u32 = 1 << 8;
+/// How the child ended, two bits; meaningless before `DONE`.
+const END: u32 = 0b11 << 4;
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Value = 0,
+    Cancelled = 1,
+    Failed = 2,
+    Panicked = 3,
+}
+
+/// What is shared about one child.
+pub(crate) struct Cell {
+    flags: AtomicU32,
+    /// A `Box<T>` turned raw, where `T` is known to the child's wrapper and to the handle.
+    output: AtomicPtr<()>,
+    /// The memory that this cell stands in; see `roster`.
+    pub(super) chunk: ChunkPtr,
+    info: Info,
+    slot: Lock<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Wakes the child, once it has been pending.
+    task: Option<Waker>,
+    /// Wakes who awaits the handle.
+    joiner: Option<Waker>,
+    /// The child's node, once something linked to it.
+    node: Option<Arc<Node>>,
+}
+
+/// Who a child is.
+#[derive(Clone, Debug)]
+pub(crate) struct Info {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Cell {
+    pub(super) fn new(chunk: ChunkPtr, info: Info, daemon: bool) -> Self {
+        Cell {
+            flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
+            output: AtomicPtr::new(std::ptr::null_mut()),
+            chunk,
+            info,
+            slot: Lock::default(),
+        }
+    }
+
+    /// A cell whose child was refused: it has ended, cancelled.
+    pub(super) fn refused(chunk: ChunkPtr, info: Info) -> Self {
+        let end = DONE | ((End::Cancelled as u32) << 4);
+        Cell {
+            flags: AtomicU32::new(end),
+            ..Cell::new(chunk, info, false)
+        }
+    }
+
+    pub(crate) fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Only under the lock of the group.
+    pub(crate) fn admit(&self) {
+        self.flags.fetch_or(ADMITTED, Ordering::AcqRel);
+    }
+
+    /// A daemon that lives and was not asked to end.
+    pub(super) fn is_idle_daemon(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & (DAEMON | DONE | CANCEL) == DAEMON
+    }
+
+    #[inline]
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & DAEMON != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & ADMITTED != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & CANCEL != 0
+    }
+
+    /// The end of the child, once it has come.
+    pub(crate) fn end(&self) -> Option<End> {
+        let flags = self.flags.load(Ordering::Acquire);
+        (flags & DONE != 0).then_some(match (flags & END) >> 4 {
+            0 => End::Value,
+            1 => End::Cancelled,
+            2 => End::Failed,
+            _ => End::Panicked,
+        })
+    }
+
+    /// Asks this child, and everything below it, to end.
+    pub(crate) fn cancel(&self) {
+        if let Some(node) = self.record_cancel() {
+            super::requests::propagate(node);
+        }
+    }
+
+    /// Asks this child to end; gives its node if the caller has to propagate that.
+    pub(super) fn record_cancel(&self) -> Option<Arc<Node>> {
+        self.flags.fetch_or(CANCEL, Ordering::AcqRel);
+        let (waker, node) = {
+            let slot = self.slot.lock();
+            (slot.task.clone(), slot.node.clone())
+        };
+        let node = node.filter(|node| node.record_request(CancelReason::new(CancelKind::Explicit)));
+        // Last: a child that is woken between the two records would look at one, find that it may
+        // not be dropped yet, and be polled; what it awaits would look at the other, and go on.
+        if let Some(waker) = waker {
+            crate::panics::wake(waker);
+        }
+        node
+    }
+
+    /// Stores the waker of the child; the caller looks at the flags afterwards (invariant 3).
+    pub(crate) fn park_task(&self, waker: &Waker) {
+        let old = {
+            let mut slot = self.slot.lock();
+            self.flags.fetch_or(OCCUPIED, Ordering::AcqRel);
+            match &slot.task {
+                Some(parked) if parked.will_wake(waker) => None,
+                _ => slot.task.replace(waker.clone()),
+            }
+        };
+        drop(old);
+    }
+
+    pub(crate) fn wake_task(&self) {
+        let waker = self.slot.lock().task.clone();
+        if let Some(waker) = waker {
+            crate::panics::wake(waker);
+        }
+    }
+
+    /// Stores the waker of who awaits the handle, unless the child has ended.
+    pub(crate) fn park_joiner(&self, waker: &Waker) -> Option<End> {
+        let waker = waker.clone();
+        let old = self.slot.lock().joiner.replace(waker);
+        drop(old);
+        self.flags.fetch_or(AWAITED, Ordering::AcqRel);
+        self.end()
+    }
+
+    /// The node of the child. Called by the child itself.
+    #[inline]
+    pub(crate) fn node(&self) -> Option<Arc<Node>> {
+        if self.flags.load(Ordering::Acquire) & OCCUPIED == 0 {
+            return None;
+        }
+        self.slot_node()
+    }
+
+    #[cold]
+    fn slot_node(&self) -> Option<Arc<Node>> {
+        self.slot.lock().node.clone()
+    }
+
+    /// The node of the child, made by `make` if there is none yet, and whether it was made.
+    /// A request through the handle raises its flag before it looks for the node, so the maker
+    /// looks at the flag afterwards.
+    pub(crate) fn node_or(&self, make: impl FnOnce() -> Arc<Node>) -> (Arc<Node>, bool) {
+        let mut slot = self.slot.lock();
+        match &slot.node {
+            Some(node) => (node.clone(), false),
+            None => {
+                let node = make();
+                self.flags.fetch_or(OCCUPIED, Ordering::AcqRel);
+                slot.node = Some(node.clone());
+                (node, true)
+            }
+        }
+    }
+
+    /// Is the handle gone, so that nobody can ask for the output?
+    #[inline]
+    pub(crate) fn is_unread(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & GONE != 0
+    }
+
+    /// Ends the child. `output` is given back if nobody is left to read it (invariant 2).
+    /// The second part wakes who awaits the handle.
+    pub(crate) fn finish(&self, end: End, output: *mut ()) -> (bool, Option<Waker>) {
+        self.output.store(output, Ordering::Relaxed);
+        // Release: who sees `DONE` sees the output. Acquire: if the handle is gone, everything it
+        // did comes before our drop of the output.
+        let before = self
+            .flags
+            .fetch_or(DONE | ((end as u32) << 4), Ordering::AcqRel);
+        if before & (OCCUPIED | AWAITED) == 0 {
+            return (before & GONE == 0, None);
+        }
+        let (task, joiner, node) = {
+            let mut slot = self.slot.lock();
+            (slot.task.take(), slot.joiner.take(), slot.node.take())
+        };
+        drop((task, node));
+        (before & GONE == 0, joiner)
+    }
+
+    /// Drops the handle's claim. True if the child has ended, so that the output, and the claim on
+    /// the memory, are the handle's to take away; else the child takes them away, which may be at
+    /// once. Acquire: the drop of the output comes after its making. Release: who frees the cell
+    /// comes after what the handle did with it.
+    #[inline]
+    pub(super) fn leave(&self) -> bool {
+        if self.flags.load(Ordering::Relaxed) & AWAITED != 0 {
+            let joiner = self.slot.lock().joiner.take();
+            drop(joiner);
+        }
+        self.flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
+    }
+
+    /// The stored output, for its owner by invariant 2; null if it was taken.
+    pub(crate) fn take_output(&self) -> *mut () {
+        self.output.swap(std::ptr::null_mut(), Ordering::AcqRel)
+    }
+}
