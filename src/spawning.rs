@@ -27,6 +27,7 @@ impl GroupStats {
     }
 }
 
+#[inline]
 pub(crate) fn info(name: Option<String>, location: &'static Location<'static>) -> Info {
     Info {
         name: name.map(String::into_boxed_str),

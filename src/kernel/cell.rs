@@ -223,6 +223,11 @@ impl Cell {
         self.flags.load(Ordering::Acquire) & GONE != 0
     }
 
+    /// Keeps the output of a child that has not ended, for the child itself.
+    pub(super) fn keep_output(&self, output: *mut ()) {
+        self.output.store(output, Ordering::Relaxed);
+    }
+
     /// Ends the child. `output` is given back if nobody is left to read it (invariant 2).
     /// The second part wakes who awaits the handle.
     pub(crate) fn finish(&self, end: End, output: *mut ()) -> (bool, Option<Waker>) {

@@ -11,6 +11,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     pin::Pin,
     ptr::NonNull,
     sync::Arc,
@@ -142,12 +143,15 @@ impl Spot<'_> {
     }
 }
 
-enum Phase<T> {
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Has to wait for its place under the limit.
+    Queued,
     /// Not polled yet.
     Fresh,
     Running,
-    /// The future is gone; what is below it drains.
-    Draining(End, Option<T>),
+    /// The future is gone; what is below it drains. The output stands in the cell.
+    Draining(End),
     Done,
 }
 
@@ -162,10 +166,10 @@ pin_project! {
     pub(crate) struct Child<F, T, E> {
         cell: CellRef,
         book: BookRef<E>,
-        queued: bool,
-        phase: Phase<T>,
+        phase: Phase,
         #[pin]
         future: Option<F>,
+        _output: PhantomData<fn() -> T>,
     }
 
     impl<F, T, E> PinnedDrop for Child<F, T, E> {
@@ -185,9 +189,9 @@ impl<F, T, E> Child<F, T, E> {
         Child {
             cell,
             book: BookRef(NonNull::from(book)),
-            queued,
-            phase: Phase::Fresh,
+            phase: if queued { Phase::Queued } else { Phase::Fresh },
             future: Some(future),
+            _output: PhantomData,
         }
     }
 
@@ -203,11 +207,15 @@ impl<F, T, E> Child<F, T, E> {
             node.cut_off();
         }
         spot.guard(|| this.future.set(None));
-        spot.guard(|| drop(phase));
+        let output = spot.cell.take_output();
+        if !output.is_null() {
+            // SAFETY: the child has not ended, so what it kept in its cell is its own.
+            spot.guard(|| drop(unsafe { from_raw::<T>(output) }));
+        }
         if let Some(node) = spot.cell.node() {
             orphan(node);
         }
-        leave::<T>(spot, End::Cancelled, None);
+        leave::<T>(spot, End::Cancelled, std::ptr::null_mut());
     }
 }
 
@@ -226,17 +234,18 @@ where
         let spot = Spot::of(this.cell);
         loop {
             let may_drop = match this.phase {
-                Phase::Fresh => spot.cell.is_cancelled() || spot.group.is_cancelled(),
+                Phase::Queued | Phase::Fresh => {
+                    spot.cell.is_cancelled() || spot.group.is_cancelled()
+                }
                 Phase::Running => spot.may_drop(),
-                Phase::Draining(..) => {
+                Phase::Draining(end) => {
                     if let Some(node) = spot.cell.node() {
                         ready!(poll_drained(&node, cx, || {}));
                         node.depart();
                     }
-                    if let Phase::Draining(end, value) = std::mem::replace(this.phase, Phase::Done)
-                    {
-                        leave(spot, end, value);
-                    }
+                    let end = *end;
+                    *this.phase = Phase::Done;
+                    leave::<T>(spot, end, spot.cell.take_output());
                     return Poll::Ready(());
                 }
                 Phase::Done => return Poll::Ready(()),
@@ -248,10 +257,10 @@ where
                 } else {
                     End::Panicked
                 };
-                *this.phase = Phase::Draining(end, None);
+                *this.phase = Phase::Draining(end);
                 continue;
             }
-            if *this.queued {
+            if let Phase::Queued = this.phase {
                 if !spot.cell.is_admitted() {
                     spot.cell.park_task(cx.waker());
                     // Look again: the place or a request may have come before the waker was there.
@@ -260,16 +269,21 @@ where
                     }
                     return Poll::Pending;
                 }
-                *this.queued = false;
             }
             *this.phase = Phase::Running;
-            let Some(future) = this.future.as_mut().as_pin_mut() else {
-                return Poll::Ready(());
-            };
             let draining = spot.cell.node().filter(|node| node.begin_draining());
-            let polled =
-                Frame::Child(spot).catch(|| future.poll(cx).map(IntoOutcome::into_outcome));
-            let (end, value) = match polled {
+            let mut value = None;
+            let polled = Frame::Child(spot).catch(|| {
+                let future = this.future.as_mut().as_pin_mut();
+                let future = future.expect("a child that runs has a future");
+                let outcome = future.poll(cx).map(IntoOutcome::into_outcome);
+                outcome.map_ok(|output| {
+                    value = Some(output);
+                    // In the same frame, and the same catch, as the poll.
+                    this.future.set(None);
+                })
+            });
+            let end = match polled {
                 Ok(Poll::Pending) => {
                     spot.cell.park_task(cx.waker());
                     if let Some(node) = spot.cell.node() {
@@ -284,49 +298,62 @@ where
                     }
                     return Poll::Pending;
                 }
-                Ok(Poll::Ready(Ok(value))) => (End::Value, Some(value)),
+                Ok(Poll::Ready(Ok(()))) => End::Value,
                 Ok(Poll::Ready(Err(error))) => {
                     let failure = Failure::new(spot.cell.info().clone(), error);
                     // SAFETY: the child has not counted out, and the book stays that long.
                     let book = unsafe { this.book.0.as_ref() };
                     book.fail(failure, CancelKind::SiblingFailed);
-                    (End::Failed, None)
+                    match spot.guard(|| this.future.set(None)) {
+                        true => End::Failed,
+                        false => End::Panicked,
+                    }
                 }
                 Err(payload) => {
                     spot.record_panic(payload);
-                    (End::Panicked, None)
+                    // Also a value, if it was the future's destructor that panicked.
+                    spot.guard(|| drop(value.take()));
+                    spot.guard(|| this.future.set(None));
+                    End::Panicked
                 }
             };
-            let intact = spot.guard(|| this.future.set(None));
-            *this.phase = match (intact, value) {
-                (true, value) => Phase::Draining(end, value),
-                (false, value) => {
-                    spot.guard(|| drop(value));
-                    Phase::Draining(End::Panicked, None)
+            let below = spot.cell.node().is_some();
+            let output = match value {
+                // Nobody reads it, and nothing below has to end before it goes.
+                Some(value) if !below && spot.cell.is_unread() => {
+                    spot.discard(value);
+                    std::ptr::null_mut()
                 }
+                Some(value) => Box::into_raw(Box::new(value)).cast::<()>(),
+                None => std::ptr::null_mut(),
             };
+            if !below {
+                *this.phase = Phase::Done;
+                leave::<T>(spot, end, output);
+                return Poll::Ready(());
+            }
+            spot.cell.keep_output(output);
+            *this.phase = Phase::Draining(end);
         }
     }
 }
 
+/// # Safety
+///
+/// `output` is one that the child with outputs of type `T` made, and the caller's to take.
+unsafe fn from_raw<T>(output: *mut ()) -> Box<T> {
+    // SAFETY: as the caller promises; the child makes them by `Box::into_raw` of a `Box<T>`.
+    unsafe { Box::from_raw(output.cast::<T>()) }
+}
+
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
-fn leave<T>(spot: Spot<'_>, end: End, value: Option<T>) {
-    let mut output = std::ptr::null_mut();
-    if let Some(value) = value {
-        if spot.cell.is_unread() {
-            spot.discard(value);
-        } else {
-            output = Box::into_raw(Box::new(value)).cast::<()>();
-        }
-    }
+/// `output` is a `Box<T>` turned raw, or null.
+fn leave<T>(spot: Spot<'_>, end: End, output: *mut ()) {
     let (owed, joiner) = spot.cell.finish(end, output);
-    if !owed {
-        let output = spot.cell.take_output();
-        if !output.is_null() {
-            // SAFETY: `output` came from `Box::into_raw` of a `Box<T>` above and the handle left
-            // before it was published, so nobody else takes it (roster, invariant 2).
-            spot.discard(unsafe { Box::from_raw(output.cast::<T>()) });
-        }
+    if !owed && !output.is_null() {
+        // SAFETY: the handle left before the output was published, so nobody else takes it (cell,
+        // invariant 2).
+        spot.discard(unsafe { from_raw::<T>(output) });
     }
     spot.group.child_left(spot.cell);
     if let Some(joiner) = joiner {

@@ -2,12 +2,13 @@
 //!
 //! A runtime takes `'static` futures only. The children of `run` borrow from the caller's stack,
 //! and `TaskGroup<'env, E>` is one type for `run` and `group`, so both go through here. The future
-//! is moved into bytes of a fixed size, next to the two functions that know its type; only a
-//! large one is boxed first.
+//! is moved into words of a fixed number, next to the two functions that know its type; only a
+//! large one is boxed first. On its way into the task the runtime moves it several times, so there
+//! are many sizes, and nothing in them is to spare.
 
 use std::{
     future::Future,
-    marker::PhantomPinned,
+    marker::{PhantomData, PhantomPinned},
     mem::{MaybeUninit, align_of, size_of},
     pin::Pin,
     task::{Context, Poll},
@@ -16,12 +17,25 @@ use std::{
 use crate::runtime::{Label, Runtime};
 
 /// A future of which the type, and with it any lifetime, is forgotten.
-#[repr(C, align(16))]
 struct Erased<const N: usize> {
-    bytes: MaybeUninit<[u8; N]>,
+    words: MaybeUninit<[u64; N]>,
+    with: &'static Functions,
+    _pinned: PhantomPinned,
+}
+
+/// What knows the type.
+struct Functions {
     poll: unsafe fn(*mut (), &mut Context<'_>) -> Poll<()>,
     destroy: unsafe fn(*mut ()),
-    _pinned: PhantomPinned,
+}
+
+struct Of<F>(PhantomData<F>);
+
+impl<F: Future<Output = ()>> Of<F> {
+    const FUNCTIONS: Functions = Functions {
+        poll: poll::<F>,
+        destroy: destroy::<F>,
+    };
 }
 
 // SAFETY: only `spawn` makes one, and only of a future that is `Send`.
@@ -44,16 +58,16 @@ unsafe fn destroy<F>(future: *mut ()) {
 }
 
 impl<const N: usize> Erased<N> {
+    #[inline]
     fn new<F: Future<Output = ()>>(future: F) -> Self {
-        assert!(size_of::<F>() <= N && align_of::<F>() <= 16);
-        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-        // SAFETY: the future fits (asserted above); `write_unaligned` since the local bytes have no
-        // alignment of their own. From here on the bytes own it.
-        unsafe { bytes.as_mut_ptr().cast::<F>().write_unaligned(future) };
+        assert!(fits::<F, N>());
+        let mut words = MaybeUninit::<[u64; N]>::uninit();
+        // SAFETY: the words have room for the future and are aligned for it (asserted above). From
+        // here on they own it.
+        unsafe { words.as_mut_ptr().cast::<F>().write(future) };
         Erased {
-            bytes,
-            poll: poll::<F>,
-            destroy: destroy::<F>,
+            words,
+            with: &Of::<F>::FUNCTIONS,
             _pinned: PhantomPinned,
         }
     }
@@ -63,12 +77,11 @@ impl<const N: usize> Future for Erased<N> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // SAFETY: nothing is moved out. The bytes are the first field of a type that is aligned to
-        // 16, so the future in them is aligned; it is pinned because `self` is, and it lives until
-        // `drop` runs.
+        // SAFETY: nothing is moved out. The future in the words is aligned (`new`); it is pinned
+        // because `self` is, and it lives until `drop` runs.
         unsafe {
             let this = self.get_unchecked_mut();
-            (this.poll)(this.bytes.as_mut_ptr().cast(), cx)
+            (this.with.poll)(this.words.as_mut_ptr().cast(), cx)
         }
     }
 }
@@ -76,7 +89,7 @@ impl<const N: usize> Future for Erased<N> {
 impl<const N: usize> Drop for Erased<N> {
     fn drop(&mut self) {
         // SAFETY: the future was written in `new` and is dropped here only.
-        unsafe { (self.destroy)(self.bytes.as_mut_ptr().cast()) };
+        unsafe { (self.with.destroy)(self.words.as_mut_ptr().cast()) };
     }
 }
 
@@ -91,18 +104,26 @@ pub(crate) unsafe fn spawn<F>(runtime: &Runtime, label: Label<'_>, future: F)
 where
     F: Future<Output = ()> + Send,
 {
-    macro_rules! in_bytes_of {
-        ($($size:literal),*) => {$(
-            if const { size_of::<F>() <= $size && align_of::<F>() <= 16 } {
-                return in_bytes::<F, $size>(runtime, label, future);
+    macro_rules! in_words {
+        ($($count:literal),*) => {$(
+            if const { fits::<F, $count>() } {
+                return in_words::<F, $count>(runtime, label, future);
             }
         )*};
     }
-    in_bytes_of!(64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048);
-    in_bytes::<_, 16>(runtime, label, Box::pin(future));
+    in_words!(
+        3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256
+    );
+    in_words::<_, 1>(runtime, label, Box::pin(future));
 }
 
-fn in_bytes<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F)
+/// Have `N` words room for an `F`, and the alignment?
+const fn fits<F, const N: usize>() -> bool {
+    size_of::<F>() <= size_of::<[u64; N]>() && align_of::<F>() <= align_of::<u64>()
+}
+
+#[inline]
+fn in_words<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F)
 where
     F: Future<Output = ()> + Send,
 {

@@ -301,8 +301,14 @@ impl Node {
     }
 
     /// Is a request visible here, its own or one from above?
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.has(OWN) || self.is_cancelled_from_above()
+        // For a linked node, one look.
+        let state = self.state.load(Ordering::Acquire);
+        match state & (LINKED | SHIELD) == LINKED {
+            true => state & (OWN | ABOVE) != 0,
+            false => state & OWN != 0 || self.is_cancelled_from_above(),
+        }
     }
 
     /// Is a request from above visible here?
