@@ -3,16 +3,23 @@
 //! Invariants
 //! 1. A cell serves one child, once. `DONE` is set exactly once, after the output was stored.
 //! 2. The output belongs to the child before `DONE`, and afterwards to the handle; to the child
-//!    again if the handle was already gone (`GONE`) when `DONE` was set.
+//!    again if the handle was already gone (`GONE`) when `DONE` was set. `STORED` says that there is
+//!    one once `DONE` is set, and is cleared by a handle that takes it.
 //! 3. The waker of the child is stored before the child looks at the cancel flags; a canceller
 //!    raises the flag before it looks for the waker. The mutex of the slot orders the two, so one
 //!    of them sees the other.
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
 
-use std::{panic::Location, sync::Arc, task::Waker};
+use std::{
+    cell::UnsafeCell,
+    mem::{MaybeUninit, align_of, size_of},
+    panic::Location,
+    sync::Arc,
+    task::Waker,
+};
 
 use super::{
-    atomic::{AtomicPtr, AtomicU32, Lock, Ordering},
+    atomic::{AtomicU32, Lock, Ordering},
     node::Node,
     roster::ChunkPtr,
 };
@@ -35,6 +42,8 @@ const OCCUPIED: u32 = 1 << 7;
 /// The slot has the waker of who awaits the handle. Set after it was stored: an end that does not
 /// see it comes before, and is seen by the look that follows.
 const AWAITED: u32 = 1 << 8;
+/// An output stands in the cell. Set together with `DONE`, cleared by the handle.
+const STORED: u32 = 1 << 9;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
 
@@ -50,8 +59,9 @@ pub(crate) enum End {
 /// What is shared about one child.
 pub(crate) struct Cell {
     flags: AtomicU32,
-    /// A `Box<T>` turned raw, where `T` is known to the child's wrapper and to the handle.
-    output: AtomicPtr<()>,
+    /// A `T`, or a `Box` of it if it is large. The type is known to the child's wrapper and to the
+    /// handle, whose is decided by invariant 2.
+    output: UnsafeCell<MaybeUninit<[u64; 2]>>,
     /// The memory that this cell stands in; see `roster`.
     pub(super) chunk: ChunkPtr,
     info: Info,
@@ -79,7 +89,7 @@ impl Cell {
     pub(super) fn new(chunk: ChunkPtr, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
-            output: AtomicPtr::new(std::ptr::null_mut()),
+            output: UnsafeCell::new(MaybeUninit::uninit()),
             chunk,
             info,
             slot: Lock::default(),
@@ -223,20 +233,53 @@ impl Cell {
         self.flags.load(Ordering::Acquire) & GONE != 0
     }
 
-    /// Keeps the output of a child that has not ended, for the child itself.
-    pub(super) fn keep_output(&self, output: *mut ()) {
-        self.output.store(output, Ordering::Relaxed);
+    /// Puts the output of a child that has not ended into its cell.
+    ///
+    /// # Safety
+    ///
+    /// Called by the child itself, once.
+    pub(super) unsafe fn put_output<T>(&self, output: T) {
+        let place = self.output.get();
+        // SAFETY: the output is the child's before `DONE` (invariant 2), so nobody else looks here.
+        // There is room for it, or for the pointer to a large one.
+        unsafe {
+            match is_small::<T>() {
+                true => place.cast::<T>().write(output),
+                false => place.cast::<Box<T>>().write(Box::new(output)),
+            }
+        }
     }
 
-    /// Ends the child. `output` is given back if nobody is left to read it (invariant 2).
-    /// The second part wakes who awaits the handle.
-    pub(crate) fn finish(&self, end: End, output: *mut ()) -> (bool, Option<Waker>) {
-        self.output.store(output, Ordering::Relaxed);
+    /// Takes the output.
+    ///
+    /// # Safety
+    ///
+    /// It is there, it is a `T`, it is the caller's by invariant 2, and it is not taken again.
+    pub(super) unsafe fn take_output<T>(&self) -> T {
+        let place = self.output.get();
+        // SAFETY: as the caller promises; this is how `put_output` put it.
+        unsafe {
+            match is_small::<T>() {
+                true => place.cast::<T>().read(),
+                false => *place.cast::<Box<T>>().read(),
+            }
+        }
+    }
+
+    /// Is there an output for the handle? After this it counts as taken.
+    pub(super) fn claim_output(&self) -> bool {
+        self.flags.fetch_and(!STORED, Ordering::AcqRel) & STORED != 0
+    }
+
+    /// Ends the child. False if nobody is left to read the output, which then stays the child's
+    /// (invariant 2). The second part wakes who awaits the handle.
+    pub(crate) fn finish(&self, end: End, stored: bool) -> (bool, Option<Waker>) {
+        let stored = if stored { STORED } else { 0 };
         // Release: who sees `DONE` sees the output. Acquire: if the handle is gone, everything it
         // did comes before our drop of the output.
         let before = self
             .flags
-            .fetch_or(DONE | ((end as u32) << 4), Ordering::AcqRel);
+            .fetch_or(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
         if before & (OCCUPIED | AWAITED) == 0 {
             return (before & GONE == 0, None);
         }
@@ -260,9 +303,9 @@ impl Cell {
         }
         self.flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
     }
+}
 
-    /// The stored output, for its owner by invariant 2; null if it was taken.
-    pub(crate) fn take_output(&self) -> *mut () {
-        self.output.swap(std::ptr::null_mut(), Ordering::AcqRel)
-    }
+/// Does an output stand in the cell itself?
+const fn is_small<T>() -> bool {
+    size_of::<T>() <= size_of::<[u64; 2]>() && align_of::<T>() <= align_of::<u64>()
 }

@@ -150,7 +150,7 @@ enum Phase {
     /// Not polled yet.
     Fresh,
     Running,
-    /// The future is gone; what is below it drains. The output stands in the cell.
+    /// The future is gone; what is below it drains. With `End::Value`, the output stands in the cell.
     Draining(End),
     Done,
 }
@@ -207,15 +207,14 @@ impl<F, T, E> Child<F, T, E> {
             node.cut_off();
         }
         spot.guard(|| this.future.set(None));
-        let output = spot.cell.take_output();
-        if !output.is_null() {
-            // SAFETY: the child has not ended, so what it kept in its cell is its own.
-            spot.guard(|| drop(unsafe { from_raw::<T>(output) }));
+        if let Phase::Draining(End::Value) = phase {
+            // SAFETY: it was put there with this phase, and the child has not ended.
+            spot.guard(|| drop(unsafe { spot.cell.take_output::<T>() }));
         }
         if let Some(node) = spot.cell.node() {
             orphan(node);
         }
-        leave::<T>(spot, End::Cancelled, std::ptr::null_mut());
+        leave::<T>(spot, End::Cancelled, false);
     }
 }
 
@@ -245,7 +244,7 @@ where
                     }
                     let end = *end;
                     *this.phase = Phase::Done;
-                    leave::<T>(spot, end, spot.cell.take_output());
+                    leave::<T>(spot, end, end == End::Value);
                     return Poll::Ready(());
                 }
                 Phase::Done => return Poll::Ready(()),
@@ -318,42 +317,35 @@ where
                 }
             };
             let below = spot.cell.node().is_some();
-            let output = match value {
+            let mut stored = false;
+            match value {
                 // Nobody reads it, and nothing below has to end before it goes.
-                Some(value) if !below && spot.cell.is_unread() => {
-                    spot.discard(value);
-                    std::ptr::null_mut()
+                Some(value) if !below && spot.cell.is_unread() => spot.discard(value),
+                Some(value) => {
+                    // SAFETY: this is the child, which comes here once.
+                    unsafe { spot.cell.put_output(value) };
+                    stored = true;
                 }
-                Some(value) => Box::into_raw(Box::new(value)).cast::<()>(),
-                None => std::ptr::null_mut(),
-            };
+                None => {}
+            }
             if !below {
                 *this.phase = Phase::Done;
-                leave::<T>(spot, end, output);
+                leave::<T>(spot, end, stored);
                 return Poll::Ready(());
             }
-            spot.cell.keep_output(output);
             *this.phase = Phase::Draining(end);
         }
     }
 }
 
-/// # Safety
-///
-/// `output` is one that the child with outputs of type `T` made, and the caller's to take.
-unsafe fn from_raw<T>(output: *mut ()) -> Box<T> {
-    // SAFETY: as the caller promises; the child makes them by `Box::into_raw` of a `Box<T>`.
-    unsafe { Box::from_raw(output.cast::<T>()) }
-}
-
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
-/// `output` is a `Box<T>` turned raw, or null.
-fn leave<T>(spot: Spot<'_>, end: End, output: *mut ()) {
-    let (owed, joiner) = spot.cell.finish(end, output);
-    if !owed && !output.is_null() {
+/// `stored`: the output stands in the cell.
+fn leave<T>(spot: Spot<'_>, end: End, stored: bool) {
+    let (owed, joiner) = spot.cell.finish(end, stored);
+    if !owed && stored {
         // SAFETY: the handle left before the output was published, so nobody else takes it (cell,
         // invariant 2).
-        spot.discard(unsafe { from_raw::<T>(output) });
+        spot.discard(unsafe { spot.cell.take_output::<T>() });
     }
     spot.group.child_left(spot.cell);
     if let Some(joiner) = joiner {

@@ -71,24 +71,17 @@ impl<T> Claim<T> {
         end.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn take_output(&mut self) -> Option<T> {
-        let output = self.cell.take_output();
-        if output.is_null() {
-            return None;
-        }
-        // SAFETY: the child stored a `Box<T>` turned raw and set `DONE`, which the caller has
-        // seen; from then on the output is the handle's (roster, invariant 2).
-        Some(*unsafe { Box::from_raw(output.cast::<T>()) })
+    /// Only once the child is seen to have ended.
+    fn take_output(&self) -> Option<T> {
+        let stored = self.cell.claim_output();
+        // SAFETY: the child stored a `T` and set `DONE`, which the caller has seen; from then on the
+        // output is the handle's (cell, invariant 2), and it was not taken before.
+        stored.then(|| unsafe { self.cell.take_output::<T>() })
     }
 }
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
-        self.cell.leave(|output| {
-            if !output.is_null() {
-                // SAFETY: as in `take_output`: the child is done, and left it to the handle.
-                drop(unsafe { Box::from_raw(output.cast::<T>()) });
-            }
-        });
+        self.cell.leave(|| drop(self.take_output()));
     }
 }

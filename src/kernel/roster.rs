@@ -257,7 +257,8 @@ unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
 pub(crate) struct CellRef(NonNull<Cell>);
 
 // SAFETY: what it leads to is shared by threads as in an `Arc<Cell>`, and a cell has nothing but
-// atomics, locks, and an `Info` that does not change; of the chunk, threads share a counter.
+// atomics, locks, an `Info` that does not change, and an output that has one owner at a time and is
+// `Send`; of the chunk, threads share a counter.
 unsafe impl Send for CellRef {}
 // SAFETY: as above.
 unsafe impl Sync for CellRef {}
@@ -320,14 +321,14 @@ impl CellRef {
         }
     }
 
-    /// The handle leaves, and looks at the cell no more. If the child has ended, `done` is called
-    /// with the output that the handle is owed, or null.
+    /// The handle leaves, and looks at the cell no more. If the child has ended, `done` first takes
+    /// away the output that the handle is owed.
     #[inline]
-    pub(super) fn leave(&self, done: impl FnOnce(*mut ())) {
+    pub(super) fn leave(&self, done: impl FnOnce()) {
         let chunk = self.chunk;
         if Cell::leave(self) {
             let _release = ReleaseOnDrop(chunk);
-            done(self.take_output());
+            done();
         }
     }
 
