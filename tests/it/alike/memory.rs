@@ -184,3 +184,56 @@ fn needless_wakes_do_no_harm() {
         assert_eq!(ledger.now(), 5000);
     });
 }
+
+#[repr(align(64))]
+struct Aligned<T>(T);
+
+/// Rule 7, for outputs and futures that are small, large, or ask for an alignment of their own; each
+/// output once read, once dropped before its child has ended, and once after.
+#[test]
+fn an_output_of_any_size_and_alignment_is_handed_over_or_dropped_once() {
+    fn is_aligned<T>(value: &Aligned<T>) -> bool {
+        std::ptr::from_ref(value).addr() % 64 == 0
+    }
+    sim(SEEDS, || async {
+        let outputs = Census::default();
+        let outcome = open(async |g| {
+            let small = [(); 3].map(|()| {
+                let output = Arc::new(outputs.tracked());
+                g.spawn(async move { ok(output) })
+            });
+            let large = [(); 3].map(|()| {
+                let output = outputs.tracked();
+                g.spawn(async move { ok((output, [7_u64; 4])) })
+            });
+            let aligned = [(); 3].map(|()| {
+                let output = Aligned(outputs.tracked());
+                g.spawn(async move {
+                    sleep(secs(0)).await;
+                    assert!(is_aligned(&output), "inside the future");
+                    ok(output)
+                })
+            });
+            let ([small, one, two], [large, three, four], [aligned, five, six]) =
+                (small, large, aligned);
+            drop((one, three, five));
+            sleep(secs(1)).await;
+            assert_eq!(outputs.living(), 6, "three have nobody who reads them");
+            drop((two, four, six));
+            assert_eq!(outputs.living(), 3);
+            small.await.unwrap().assert_alive();
+            let (output, words) = large.await.unwrap();
+            output.assert_alive();
+            assert_eq!(words, [7; 4]);
+            drop(output);
+            let output = aligned.await.unwrap();
+            assert!(is_aligned(&output), "handed over");
+            output.0.assert_alive();
+            drop(output);
+            assert_eq!(outputs.living(), 0);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+    });
+}
