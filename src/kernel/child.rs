@@ -108,8 +108,12 @@ impl Spot<'_> {
 
     /// Must the child's future be dropped now?
     fn may_drop(&self) -> bool {
+        // The node need not show the request yet, for which its cell or its group was asked first.
         (self.cell.is_cancelled() || self.group.is_cancelled())
-            && self.cell.node().is_none_or(|node| node.may_drop_inner())
+            && self
+                .cell
+                .node()
+                .is_none_or(|node| node.has_drained_inside())
     }
 
     fn record_panic(&self, payload: Payload) {

@@ -343,13 +343,15 @@ impl Node {
         }
     }
 
-    /// May the opener drop its inner future now? Cancellation unwinds from the inside out: not
-    /// while a boundary inside drains or a shield is at work.
+    /// May the opener drop its inner future now?
     pub(crate) fn may_drop_inner(&self) -> bool {
-        self.is_cancelled()
-            && self.kind != Kind::Start
-            && self.shields.load(Ordering::Acquire) == 0
-            && self.inner.load(Ordering::Acquire) == 0
+        self.is_cancelled() && self.kind != Kind::Start && self.has_drained_inside()
+    }
+
+    /// Cancellation unwinds from the inside out: not while a boundary inside drains or a shield is
+    /// at work.
+    pub(super) fn has_drained_inside(&self) -> bool {
+        self.shields.load(Ordering::Acquire) == 0 && self.inner.load(Ordering::Acquire) == 0
     }
 
     pub(super) fn has_inner(&self) -> bool {
