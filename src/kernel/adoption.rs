@@ -32,6 +32,9 @@ pub(super) struct Inheritance {
     panics: Vec<Panic>,
     cleanup: Vec<CleanupFailure>,
     salvage: Option<Weak<dyn Salvage>>,
+    /// The same, once the opener is gone, so that it outlives the last child: a failure that is
+    /// recorded late still finds its heir.
+    kept: Option<Arc<dyn Salvage>>,
     on_suppressed: Option<SuppressedHook>,
 }
 
@@ -45,6 +48,13 @@ impl Inheritance {
             on_suppressed,
             ..Inheritance::default()
         }
+    }
+
+    /// What an ended orphan leaves. Its hook stays, for what comes later still.
+    fn leave(&mut self) -> Inheritance {
+        let on_suppressed = self.on_suppressed.clone();
+        let stays = Inheritance::new(None, on_suppressed);
+        std::mem::replace(self, stays)
     }
 }
 
@@ -119,6 +129,15 @@ impl Node {
             std::mem::take(&mut held.panics),
             std::mem::take(&mut held.cleanup),
         )
+    }
+
+    /// Keeps the typed failures until an orphan has ended.
+    fn keep_failures(&self) {
+        let mut inside = self.inside.lock();
+        if !self.has(ENDED) {
+            let inherited = &mut inside.inherited;
+            inherited.kept = inherited.salvage.as_ref().and_then(Weak::upgrade);
+        }
     }
 
     /// Goes on unwinding with the first panic that the ended boundary holds, if any.
@@ -249,6 +268,7 @@ pub(super) fn orphan_all(start: Arc<Node>) {
         if node.raise(ORPHAN) & ORPHAN != 0 {
             continue;
         }
+        node.keep_failures();
         node.cut_off();
         // Its body is gone, or never runs again: a shield there protects nobody.
         node.deactivate();
@@ -297,7 +317,7 @@ pub(super) fn settle(mut node: Arc<Node>) {
             let opener = inside.opener.take();
             node.raise(ENDED);
             let owed = std::mem::take(&mut inside.owed);
-            let estate = std::mem::take(&mut inside.inherited);
+            let estate = inside.inherited.leave();
             let counted_in = inside.counted_in.take();
             (closed, opener, estate, owed, counted_in)
         };
@@ -327,8 +347,7 @@ fn bequeath(node: &Arc<Node>, estate: Inheritance, owed: VecDeque<Obligation>) {
         let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
         node.record_panic(panic, reason);
     }
-    let typed = estate.salvage.and_then(|book| book.upgrade());
-    let typed = typed.map_or_else(Vec::new, |book| book.salvage());
+    let typed = estate.kept.map_or_else(Vec::new, |book| book.salvage());
     for failure in estate.cleanup.into_iter().chain(typed) {
         node.record_cleanup(failure);
     }

@@ -353,3 +353,38 @@ fn a_shield_holds_in_a_run_in_a_closure() {
         ledger.expect(&[(3000, "shielded"), (3000, "run returned")]);
     });
 }
+
+/// Rules 10 and 12: the opener and every child are gone when the group, which still waits for a
+/// release, hands on what a child said.
+#[test]
+fn a_late_error_in_a_dropped_group_outlives_its_last_child() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let mut dropped = Box::pin(group(async |g| {
+                g.spawn_blocking(|token| {
+                    block_until_cancelled(&token);
+                    Err::<(), _>(Oops("late"))
+                });
+                let releasing = group(async |g| {
+                    let guard = ledger.deferred("inner", secs(2));
+                    g.spawn(async move {
+                        let _guard = guard;
+                        pending::<()>().await;
+                    });
+                    done()
+                });
+                releasing.await.map_err(|_| Oops("never"))
+            }));
+            assert!(poll_once(&mut dropped).await.is_pending());
+            sleep(secs(1)).await;
+            drop(dropped);
+            done()
+        })
+        .await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.cleanup_failures().len(), 1);
+        assert!(error.to_string().contains("late"), "{error}");
+        assert_eq!(ledger.now(), 3000);
+    });
+}
