@@ -41,9 +41,14 @@ const CONTESTS: &[Contest] = &[
         theirs: bare_spawn_join,
     },
     Contest {
-        name: "timeout/async_std",
-        ours: headcount_timeout,
-        theirs: async_std_timeout,
+        name: "timeout_ready/async_std",
+        ours: headcount_ready,
+        theirs: async_std_ready,
+    },
+    Contest {
+        name: "timeout_expired/async_std",
+        ours: headcount_expired,
+        theirs: async_std_expired,
     },
 ];
 
@@ -143,17 +148,31 @@ fn sum_below(count: u64) -> u64 {
     count * (count - 1) / 2
 }
 
-// ---- timeouts: half of them in time, half of them over ----
+// ---- timeouts: in time, or over at the first checkpoint ----
 
 /// Long enough never to pass in a measurement.
 const AMPLE: Duration = Duration::from_secs(3600);
 
-fn headcount_timeout(count: u64) {
+fn headcount_ready(count: u64) {
     task::block_on(async {
         for n in 0..count {
             let in_time = headcount::timeout(AMPLE, ready(black_box(n))).await;
             assert_eq!(in_time.ok(), Some(n));
         }
+    });
+}
+
+fn async_std_ready(count: u64) {
+    task::block_on(async {
+        for n in 0..count {
+            let in_time = async_std::future::timeout(AMPLE, ready(black_box(n))).await;
+            assert_eq!(in_time.ok(), Some(n));
+        }
+    });
+}
+
+fn headcount_expired(count: u64) {
+    task::block_on(async {
         for _ in 0..count {
             let over = headcount::timeout(Duration::ZERO, pending::<()>()).await;
             assert!(over.is_err());
@@ -161,12 +180,8 @@ fn headcount_timeout(count: u64) {
     });
 }
 
-fn async_std_timeout(count: u64) {
+fn async_std_expired(count: u64) {
     task::block_on(async {
-        for n in 0..count {
-            let in_time = async_std::future::timeout(AMPLE, ready(black_box(n))).await;
-            assert_eq!(in_time.ok(), Some(n));
-        }
         for _ in 0..count {
             let over = async_std::future::timeout(Duration::ZERO, pending::<()>()).await;
             assert!(over.is_err());

@@ -15,7 +15,7 @@
 //! 4. Under a limit, `running` counts the children that were admitted and have not ended. Places
 //!    are handed on in the order of arrival, to queued children and waiting spawners alike.
 
-use std::{collections::VecDeque, sync::Arc, task::Waker};
+use std::{collections::VecDeque, mem::MaybeUninit, sync::Arc, task::Waker};
 
 use super::{
     atomic::{AtomicU64, Lock, Ordering},
@@ -41,11 +41,25 @@ pub(crate) struct Count {
     entered: AtomicU64,
 }
 
-/// A word on a cache line of its own: the children's threads write it while the spawner's works
-/// with what stands beside it.
-#[derive(Default)]
-#[repr(align(64))]
-struct OwnLine(AtomicU64);
+/// A word on a cache line of its own (of 64 bytes): the children's threads write it while the
+/// spawner's works with what stands beside it. Padded and not aligned, since allocators are slow
+/// with large alignments and each timeout has a node.
+#[repr(C)]
+struct OwnLine {
+    _before: MaybeUninit<[u64; 7]>,
+    word: AtomicU64,
+    _after: MaybeUninit<[u64; 7]>,
+}
+
+impl Default for OwnLine {
+    fn default() -> Self {
+        OwnLine {
+            _before: MaybeUninit::uninit(),
+            word: AtomicU64::new(0),
+            _after: MaybeUninit::uninit(),
+        }
+    }
+}
 
 /// The halves of a count.
 #[derive(Clone, Copy)]
@@ -73,7 +87,7 @@ impl Count {
         // against its leaving.
         match self.entered.load(Ordering::Relaxed) {
             ADDED => {
-                self.left.0.fetch_add(one(daemon), Ordering::Relaxed);
+                self.left.word.fetch_add(one(daemon), Ordering::Relaxed);
             }
             entered => {
                 let entered = entered.wrapping_add(one(daemon));
@@ -89,7 +103,7 @@ impl Count {
     #[must_use]
     #[inline]
     pub(crate) fn leave(&self, daemon: bool) -> bool {
-        let before = self.left.0.fetch_sub(one(daemon), Ordering::AcqRel);
+        let before = self.left.word.fetch_sub(one(daemon), Ordering::AcqRel);
         let left = before.wrapping_sub(one(daemon));
         left & WAITING != 0 && split(left).all == split(left).daemons
     }
@@ -100,7 +114,7 @@ impl Count {
             ADDED => 0,
             entered => entered,
         };
-        let left = self.left.0.load(Ordering::Acquire);
+        let left = self.left.word.load(Ordering::Acquire);
         split(left.wrapping_add(entered)).all as usize
     }
 
@@ -108,13 +122,13 @@ impl Count {
     /// lock of the node.
     pub(super) fn wait(&self) -> bool {
         let now = match self.entered.load(Ordering::Relaxed) {
-            ADDED => self.left.0.load(Ordering::Acquire),
+            ADDED => self.left.word.load(Ordering::Acquire),
             entered => {
                 self.entered.store(ADDED, Ordering::Relaxed);
                 // One step (invariant 3): a child that left before it is in the sum, and one that
                 // leaves after it sees the flag with the sum.
                 let added = entered | WAITING;
-                let before = self.left.0.fetch_add(added, Ordering::AcqRel);
+                let before = self.left.word.fetch_add(added, Ordering::AcqRel);
                 before.wrapping_add(added)
             }
         };

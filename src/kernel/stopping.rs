@@ -10,7 +10,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::node::{ASKED, Deadline, Kind, Node, OWN};
+use super::{
+    node::{ASKED, Deadline, Kind, Node, OWN, USED},
+    requests::propagate,
+};
 use crate::{
     cancel::{CancelKind, CancelReason},
     time::Instant,
@@ -26,7 +29,7 @@ impl Node {
             inside.stop_at = Some(inside.stop_at.map_or(at, |earlier| earlier.min(at)));
             self.raise(ASKED);
         }
-        super::requests::propagate(self.clone());
+        propagate(self.clone());
     }
 
     /// Begins the grace, if this boundary has one.
@@ -96,7 +99,11 @@ impl Node {
             // Also if the deadline has been moved just now: it had come.
             _ => {
                 self.expire_around(now);
-                self.request_kind(CancelKind::Deadline);
+                let first = self.record_request(CancelReason::new(CancelKind::Deadline));
+                // The opener, who calls this, looks at its own flag next: it needs no waking.
+                if first && (self.kind != Kind::Cancel || self.has(USED)) {
+                    propagate(self.clone());
+                }
             }
         }
     }
