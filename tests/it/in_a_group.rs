@@ -22,6 +22,8 @@ mod limits;
 mod limits_waiting;
 #[path = "alike/memory.rs"]
 mod memory;
+#[path = "alike/outcomes.rs"]
+mod outcomes;
 #[path = "alike/panics.rs"]
 mod panics;
 #[path = "alike/panics_of_drops.rs"]
@@ -30,6 +32,9 @@ mod panics_of_drops;
 mod suppressed;
 #[path = "alike/wide.rs"]
 mod wide;
+
+/// Are children part of the opener's own future, and forgotten with it?
+const INLINE: bool = false;
 
 /// Opens under a limit.
 async fn limited<R, F, Fut>(limit: usize, body: F) -> Result<R, GroupError<Oops>>

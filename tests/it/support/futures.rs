@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 /// Returns `Pending` once, having asked to be polled again.
@@ -28,6 +29,16 @@ pub fn yield_now() -> impl Future<Output = ()> + Send {
 /// Polls `fut` exactly once, as the current task.
 pub async fn poll_once<F: Future + Unpin>(fut: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *fut).poll(cx))).await
+}
+
+/// Polls `fut` as the current task for so long, as a foreign combinator would, and leaves it half-way.
+pub async fn poll_for<F: Future + Unpin>(fut: &mut F, dur: Duration) -> Poll<F::Output> {
+    let mut timer = Box::pin(headcount::time::sleep(dur));
+    poll_fn(|cx| match Pin::new(&mut *fut).poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Poll::Ready(value)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| Poll::Pending),
+    })
+    .await
 }
 
 /// Awaits `fut` and gives back the payload if it panics.

@@ -124,6 +124,14 @@ impl Ledger {
         })
     }
 
+    /// The same, and then it panics with its name.
+    pub fn deferred_panicking(&self, name: &'static str, dur: Duration) -> Deferred<Ledger> {
+        defer(self.clone(), move |ledger| async move {
+            ledger.release(name, dur).await;
+            panic!("{name}")
+        })
+    }
+
     async fn release(&self, name: &'static str, dur: Duration) {
         self.note(format!("{name} releasing"));
         sleep(dur).await;
