@@ -275,7 +275,7 @@ fn failures_climb_through_timeouts_to_the_nearest_boundary_that_can_return_them(
         let ledger = Ledger::open();
         let outer = open(async |_| {
             let middle = open(async |_| {
-                let _ = timeout(secs(60), async {
+                timeout(secs(60), async {
                     let _guard = ledger.deferred_failing("guard", secs(1));
                     let mut inner = failing(&ledger, ErrorAndFailedRelease);
                     assert!(poll_for(&mut inner, secs(2)).await.is_pending());
