@@ -1,0 +1,135 @@
+//! Cases 33, 34 and 44 with releases: of openings that are dropped, forgotten or cut, and what the
+//! code around still owns.
+
+use std::mem;
+
+use futures_concurrency::future::Race;
+use headcount::{GroupError, group, time::sleep, timeout};
+
+use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_for, secs, sim};
+
+/// Case 44: what the body owns outlives the releases below it.
+#[test]
+fn the_destructor_of_a_cancelled_body_runs_after_the_last_release_below_it() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = timeout(secs(1), async {
+            let _folder = ledger.mark("folder");
+            let _ = two_children_with_releases(&ledger).await;
+            ledger.note("never");
+        });
+        assert!(outcome.await.is_err());
+        ledger.expect(&[
+            (1000, "child releasing"),
+            (1000, "child releasing"),
+            (3000, "child released"),
+            (3000, "child released"),
+            (3000, "folder cut"),
+        ]);
+    });
+}
+
+/// Case 44: the same with the body one group further out.
+#[test]
+fn the_destructor_of_a_body_one_group_further_out_runs_after_the_last_release() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = timeout(secs(1), async {
+            let _outer = ledger.mark("outer folder");
+            let between = group(async |_| {
+                let _inner = ledger.mark("inner folder");
+                let _guard = ledger.deferred("middle", secs(1));
+                two_children_with_releases(&ledger).await
+            });
+            let _ = between.await;
+            ledger.note("never");
+        });
+        assert!(outcome.await.is_err());
+        ledger.expect(&[
+            (1000, "child releasing"),
+            (1000, "child releasing"),
+            (3000, "child released"),
+            (3000, "child released"),
+            (3000, "inner folder cut"),
+            (3000, "middle releasing"),
+            (4000, "middle released"),
+            (4000, "outer folder cut"),
+        ]);
+    });
+}
+
+async fn two_children_with_releases(ledger: &Ledger) -> Result<(), GroupError<Oops>> {
+    group(async |g| {
+        for _ in 0..2 {
+            let ledger = ledger.clone();
+            g.spawn(async move {
+                let _guard = ledger.deferred("child", secs(2));
+                sleep(secs(10)).await;
+            });
+        }
+        done()
+    })
+    .await
+}
+
+/// Case 33, by a race of another library.
+#[test]
+fn the_releases_of_a_group_that_loses_a_foreign_race_run_before_the_parent_returns() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let loser = async { two_children_with_releases(&ledger).await.map(|()| "loser") };
+            let winner = async {
+                sleep(secs(1)).await;
+                Ok("winner")
+            };
+            let first = (loser, winner).race().await;
+            ledger.note("body goes on");
+            ok(first.unwrap())
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), "winner");
+        ledger.expect(&[
+            (1000, "body goes on"),
+            (1000, "child releasing"),
+            (1000, "child releasing"),
+            (3000, "child released"),
+            (3000, "child released"),
+        ]);
+    });
+}
+
+/// Case 34: the releases of a forgotten group's children, three levels deep.
+#[test]
+fn the_releases_below_a_forgotten_group_are_run_by_the_boundary_around() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let ledger = ledger.clone();
+            outer.spawn(async move {
+                let middle = timeout(secs(1), async {
+                    let mut lost = Box::pin(async {
+                        // Both levels are forgotten; the body's own guard with them.
+                        let _owned = ledger.deferred("owned by what is forgotten", secs(2));
+                        drop(group(async |_| two_children_with_releases(&ledger).await).await);
+                    });
+                    assert!(poll_for(&mut lost, secs(0)).await.is_pending());
+                    mem::forget(lost);
+                    sleep(secs(7)).await;
+                });
+                assert!(middle.await.is_err());
+                ledger.note("middle ended");
+            });
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (1000, "child releasing"),
+            (1000, "child releasing"),
+            (3000, "child released"),
+            (3000, "child released"),
+            (3000, "middle ended"),
+        ]);
+    });
+}
