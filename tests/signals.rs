@@ -9,7 +9,7 @@ use std::{
     future::pending,
     io::{BufRead, BufReader, Lines},
     process::{self, ChildStdout, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc::channel},
     thread,
     time::{Duration, Instant},
 };
@@ -41,8 +41,10 @@ impl Process {
     /// As `of`, started by this line of a shell.
     fn under(shell: &str, test: &str, program: impl FnOnce() -> i32) -> Process {
         if env::var_os(CALLED).is_some() {
-            thread::spawn(|| {
-                thread::sleep(PATIENCE);
+            let (running, net) = channel::<()>();
+            thread::spawn(move || {
+                let _ = net.recv_timeout(PATIENCE);
+                drop(running);
                 eprintln!("hangs");
                 process::abort();
             });

@@ -14,6 +14,7 @@ pub(crate) mod erase;
 pub(crate) mod inline;
 pub(crate) mod join;
 pub(crate) mod ledger;
+mod links;
 pub(crate) mod node;
 pub(crate) mod obligations;
 mod requests;
