@@ -21,9 +21,10 @@ use crate::{
 ///
 /// What is opened there then belongs to the boundary: it is cancelled with it, waited for, and
 /// adopted. The foreign task itself is not: nobody can wait for what somebody else spawned. So it is
-/// up to the caller that it ends in time; what it opens after the boundary has ended finds itself
-/// cancelled. Prefer children and [`spawn_blocking`](crate::TaskGroup::spawn_blocking) where they
-/// fit.
+/// up to the body of the boundary to wait for it: when the body ends, what is still open in a
+/// foreign task is cancelled (a [`run`](crate::run()) in a thread is not) and waited for, and what is
+/// opened there later finds itself cancelled. Prefer children and
+/// [`spawn_blocking`](crate::TaskGroup::spawn_blocking) where they fit.
 ///
 /// ```
 /// # fn main() -> Result<(), headcount::GroupError<headcount::JoinError>> {
