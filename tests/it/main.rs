@@ -35,6 +35,7 @@ mod releases_order;
 mod releases_places;
 mod releases_threads;
 mod restarts;
+mod restarts_of_siblings;
 mod runs;
 mod scopes;
 mod scopes_absorb;
