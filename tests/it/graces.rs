@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use headcount::{
-    CleanupFailure, GroupError, Options, checkpoint, defer, group, shield, time::sleep, timeout,
+    CleanupFailure, GroupError, Options, checkpoint, defer, group, shield, time::sleep,
 };
 
 use crate::support::{Ledger, Oops, SEEDS, done, secs, sim};
 
-fn grace(n: u64) -> Options {
+pub fn grace(n: u64) -> Options {
     Options::new().grace(secs(n))
 }
 
 /// The failures of the releases, and nothing else.
 #[track_caller]
-fn cuts(outcome: Result<(), GroupError<Oops>>) -> usize {
+pub fn cuts(outcome: Result<(), GroupError<Oops>>) -> usize {
     let error = outcome.unwrap_err();
     assert!(error.failures().is_empty(), "{error}");
     let cut = |f: &CleanupFailure| f.error().to_string().contains("grace");
@@ -22,26 +22,35 @@ fn cuts(outcome: Result<(), GroupError<Oops>>) -> usize {
     error.cleanup_failures().len()
 }
 
-/// It begins with the request, not with the first release after it.
+/// It begins with the request, its own or one from above, and not with the first release after it.
 #[test]
 fn a_grace_begins_when_the_group_is_cancelled() {
-    sim(SEEDS, || async {
-        let ledger = Ledger::open();
-        let outcome = grace(3).group(async |g| {
-            let child = ledger.clone();
-            g.spawn(async move {
-                let _guard = child.deferred("guard", secs(2));
-                shield(sleep(secs(3))).await;
-                checkpoint().await;
+    for above in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |outer| {
+                let inner = grace(3).group(async |g| {
+                    let child = ledger.clone();
+                    g.spawn(async move {
+                        let _guard = child.deferred("guard", secs(2));
+                        shield(sleep(secs(3))).await;
+                        checkpoint().await;
+                    });
+                    sleep(secs(1)).await;
+                    match above {
+                        true => outer.cancel(),
+                        false => g.cancel(),
+                    }
+                    done()
+                });
+                assert_eq!(cuts(inner.await), 1);
+                done()
             });
-            sleep(secs(1)).await;
-            g.cancel();
-            done()
+            outcome.await.unwrap();
+            ledger.expect(&[(3000, "guard releasing")]);
+            assert_eq!(ledger.now(), 4000);
         });
-        assert_eq!(cuts(outcome.await), 1);
-        ledger.expect(&[(3000, "guard releasing")]);
-        assert_eq!(ledger.now(), 4000);
-    });
+    }
 }
 
 /// Without a request it begins with the first release of the tear-down, and not before.
@@ -68,41 +77,6 @@ fn without_a_cancellation_a_grace_begins_with_the_first_release_of_the_tear_down
         // The other guard was behind the slow one.
         assert!(ledger.contains("body's releasing") && !ledger.contains("body's released"));
         assert_eq!(ledger.now(), 13_000);
-    });
-}
-
-/// From wherever the request comes.
-#[test]
-fn a_grace_begins_with_a_cancellation_from_above() {
-    sim(SEEDS, || async {
-        let ledger = Ledger::open();
-        let outcome = group(async |g| {
-            let child = ledger.clone();
-            g.spawn(async move {
-                let inner = grace(2).group(async |_| {
-                    let _guard = child.deferred("bounded", secs(60));
-                    sleep(secs(60)).await;
-                    done()
-                });
-                // A cut release is a real error, which beats the outer cancellation.
-                assert_eq!(cuts(inner.await), 1);
-                child.note("inner ended");
-                let _guard = child.deferred("not bounded", secs(10));
-                checkpoint().await;
-                child.note("never");
-            });
-            sleep(secs(1)).await;
-            g.cancel();
-            done()
-        })
-        .await;
-        outcome.unwrap();
-        ledger.expect(&[
-            (1000, "bounded releasing"),
-            (3000, "inner ended"),
-            (3000, "not bounded releasing"),
-            (13_000, "not bounded released"),
-        ]);
     });
 }
 
@@ -153,57 +127,6 @@ fn releases_in_series_share_one_grace() {
             (3000, "three releasing"),
         ]);
         assert_eq!(ledger.now(), 3000);
-    });
-}
-
-/// Of several graces around a release the one that ends first binds.
-#[test]
-fn of_nested_graces_the_one_that_ends_first_binds() {
-    for (outer, inner) in [(2, 5), (5, 2)] {
-        sim(SEEDS, move || async move {
-            let ledger = Ledger::open();
-            let outcome = grace(outer).group(async |g| {
-                let child = ledger.clone();
-                g.spawn(async move {
-                    let inner = grace(inner).group(async |_| {
-                        let _guard = child.deferred("guard", secs(60));
-                        sleep(secs(60)).await;
-                        done()
-                    });
-                    assert_eq!(cuts(inner.await), 1);
-                    child.note("inner ended");
-                });
-                sleep(secs(1)).await;
-                g.cancel();
-                done()
-            });
-            outcome.await.unwrap();
-            ledger.expect(&[(1000, "guard releasing"), (3000, "inner ended")]);
-        });
-    }
-}
-
-/// The outer grace begins while a release further in already runs, and goes through shields.
-#[test]
-fn a_grace_that_begins_outside_ends_a_release_that_already_runs_behind_a_shield() {
-    sim(SEEDS, || async {
-        let ledger = Ledger::open();
-        let outcome = grace(3).group(async |g| {
-            let child = ledger.clone();
-            g.spawn(async move {
-                let inner = group(async |_| {
-                    let _guard = child.deferred("guard", secs(60));
-                    done()
-                });
-                assert_eq!(cuts(shield(inner).await), 1);
-                child.note("inner ended");
-            });
-            sleep(secs(5)).await;
-            g.cancel();
-            done()
-        });
-        outcome.await.unwrap();
-        ledger.expect(&[(0, "guard releasing"), (8000, "inner ended")]);
     });
 }
 
@@ -284,47 +207,5 @@ fn a_close_is_cut_by_the_grace_and_tells_its_awaiter() {
             (9000, "cut releasing"),
             (11_000, "told"),
         ]);
-    });
-}
-
-/// What a release runs ends with it: children are cancelled, and what it defers is polled once.
-#[test]
-fn what_lives_below_a_cut_release_ends_with_it() {
-    sim(SEEDS, || async {
-        let ledger = Ledger::open();
-        let outcome = grace(2).group(async |_| {
-            let _guard = defer(ledger.clone(), |ledger| async move {
-                let _inner = ledger.deferred("inner", secs(60));
-                let below = group(async |g| {
-                    g.spawn(ledger.forever("child"));
-                    done()
-                });
-                below.await.unwrap();
-                ledger.note("never");
-            });
-            done()
-        });
-        let error = outcome.await.unwrap_err();
-        assert_eq!(error.cleanup_failures().len(), 2);
-        ledger.expect(&[(2000, "child cut"), (2000, "inner releasing")]);
-        assert_eq!(ledger.now(), 2000);
-    });
-}
-
-/// A timeout outside does not shorten it: that only begins it.
-#[test]
-fn a_timeout_around_begins_the_grace_and_waits_for_it() {
-    sim(SEEDS, || async {
-        let ledger = Ledger::open();
-        let outcome = timeout(
-            secs(1),
-            grace(5).group(async |_| {
-                let _quick = ledger.deferred("quick", secs(4));
-                sleep(secs(60)).await;
-                done()
-            }),
-        );
-        assert!(outcome.await.is_err());
-        ledger.expect(&[(1000, "quick releasing"), (5000, "quick released")]);
     });
 }

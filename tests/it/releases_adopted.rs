@@ -1,12 +1,14 @@
 //! Cases 33, 34 and 44 with releases: of openings that are dropped, forgotten or cut, and what the
 //! code around still owns.
 
-use std::mem;
+use std::{mem, pin::Pin};
 
 use futures_concurrency::future::Race;
-use headcount::{GroupError, group, time::sleep, timeout};
+use headcount::{GroupError, group, scope, time::sleep, timeout};
 
 use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_for, secs, sim};
+
+type Opening = Pin<Box<dyn Future<Output = Result<(), GroupError<Oops>>> + Send>>;
 
 /// Case 44: what the body owns outlives the releases below it.
 #[test]
@@ -130,6 +132,81 @@ fn the_releases_below_a_forgotten_group_are_run_by_the_boundary_around() {
             (3000, "child released"),
             (3000, "child released"),
             (3000, "middle ended"),
+        ]);
+    });
+}
+
+/// Case 34: inline children are forgotten with what they own; what was spawned below them is not.
+#[test]
+fn what_spawned_children_below_a_forgotten_scope_own_is_released() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let mut lost: Pin<
+                Box<dyn Future<Output = Result<(), headcount::GroupError<Oops>>> + Send>,
+            > = {
+                let ledger = ledger.clone();
+                Box::pin(scope(async move |s| {
+                    let l = ledger.clone();
+                    s.spawn(async move {
+                        let _o = l.deferred("owned", secs(2));
+                        let inner = group(async |g| {
+                            let l = l.clone();
+                            g.spawn(async move {
+                                let _g = l.deferred("spawned", secs(2));
+                                sleep(secs(60)).await;
+                            });
+                            done()
+                        });
+                        inner.await.map_err(|_| Oops("inner"))
+                    });
+                    done()
+                }))
+            };
+            assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+            mem::forget(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(1000, "spawned releasing"), (3000, "spawned released")]);
+    });
+}
+
+/// Case 41: polled to its end inside, though its future is kept.
+#[test]
+fn a_kept_group_has_released_everything_when_the_timeout_around_it_returns() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let mut kept: Opening = {
+                let ledger = ledger.clone();
+                Box::pin(group(async move |g| {
+                    let _body = ledger.deferred("body", secs(1));
+                    let child = ledger.clone();
+                    g.spawn(async move {
+                        let _guard = child.deferred("child", secs(2));
+                        sleep(secs(60)).await;
+                    });
+                    sleep(secs(60)).await;
+                    done()
+                }))
+            };
+            assert!(timeout(secs(1), &mut kept).await.is_err());
+            ledger.note("timed out");
+            assert!(kept.await.unwrap_err().is_cancelled());
+            ledger.note("kept returned");
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (1000, "child releasing"),
+            (3000, "child released"),
+            (3000, "body releasing"),
+            (4000, "body released"),
+            (4000, "timed out"),
+            (4000, "kept returned"),
         ]);
     });
 }

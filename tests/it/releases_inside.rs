@@ -1,8 +1,15 @@
 //! Rule 23: what a release may do, and what does not reach it.
 
-use headcount::{CancelScope, defer, group, shield, time::sleep, timeout};
+use std::{mem, pin::Pin};
 
-use crate::support::{Ledger, Oops, SEEDS, done, secs, sim};
+use headcount::{
+    CancelScope, GroupError, Started, TaskGroup, defer, group, shield, time::sleep, timeout,
+};
+
+use crate::support::{Ledger, Oops, SEEDS, done, poll_for, secs, sim};
+
+type Group = TaskGroup<'static, Oops>;
+type Opening = Pin<Box<dyn Future<Output = Result<(), GroupError<Oops>>> + Send>>;
 
 /// A release may defer in turn, open groups, spawn, and use timeouts; all of it belongs to it.
 #[test]
@@ -87,5 +94,61 @@ fn no_cancellation_from_outside_reaches_a_release() {
         });
         let _ = outcome.await;
         ledger.expect(&[(5000, "released")]);
+    });
+}
+
+/// Case 34 inside a release.
+#[test]
+fn a_group_that_is_forgotten_in_a_release_is_accounted_for() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let _g = defer(ledger.clone(), |ledger| async move {
+                let child = ledger.clone();
+                let mut lost: Opening = Box::pin(group(async move |g| {
+                    g.spawn(async move {
+                        let _g = child.deferred("child", secs(2));
+                        sleep(secs(60)).await;
+                    });
+                    done()
+                }));
+                assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+                mem::forget(lost);
+                ledger.note("release over");
+            });
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (1000, "release over"),
+            (1000, "child releasing"),
+            (3000, "child released"),
+        ]);
+    });
+}
+
+/// Rule 30 inside a release.
+#[test]
+fn a_release_may_start_a_child_in_an_open_group() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g: Group| {
+            let (note, target) = (ledger.clone(), g.clone());
+            let _guard = defer((), move |()| async move {
+                let child = note.clone();
+                let value = target.start(async move |s: Started<u8>| {
+                    sleep(secs(1)).await;
+                    s.send(1);
+                    child.sleeper("child", secs(1)).await;
+                });
+                assert_eq!(value.await.unwrap(), 1);
+                note.note("started");
+            });
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(1000, "started"), (2000, "child done")]);
     });
 }

@@ -214,3 +214,35 @@ fn a_panic_resumes_after_all_releases_have_run() {
         ]);
     });
 }
+
+/// Rules 23 and 25: a daemon serves the children until these have released what they owned.
+#[test]
+fn a_daemon_lives_through_the_releases_of_children_and_is_released_before_the_body() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let _body = ledger.deferred("body", secs(1));
+            let d = ledger.clone();
+            g.spawn_daemon(async move {
+                let _guard = d.deferred("daemon", secs(2));
+                sleep(secs(60)).await;
+            });
+            let c = ledger.clone();
+            g.spawn(async move {
+                let _guard = c.deferred("child", secs(2));
+                sleep(secs(1)).await;
+            });
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (1000, "child releasing"),
+            (3000, "child released"),
+            (3000, "daemon releasing"),
+            (5000, "daemon released"),
+            (5000, "body releasing"),
+            (6000, "body released"),
+        ]);
+    });
+}

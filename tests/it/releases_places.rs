@@ -2,9 +2,11 @@
 
 use std::{sync::mpsc::channel, thread};
 
-use headcount::{Deferred, JoinError, Options, checkpoint, group, scope, time::sleep, timeout};
+use headcount::{
+    Boundary, Deferred, JoinError, Options, checkpoint, group, scope, time::sleep, timeout,
+};
 
-use crate::support::{Ledger, SEEDS, done, ok, secs, sim};
+use crate::support::{Ledger, SEEDS, done, ok, poll_for, secs, sim};
 
 /// A guard is a value: where it goes, the release goes.
 #[test]
@@ -58,12 +60,16 @@ fn a_guard_that_outlives_every_boundary_is_released_all_the_same() {
 /// the child, with and without a handle.
 #[test]
 fn a_guard_in_an_unread_output_is_released_by_the_group_of_the_child() {
-    for kept in [false, true] {
+    for (kept, given) in [(false, false), (false, true), (true, false), (true, true)] {
         sim(SEEDS, move || async move {
             let ledger = Ledger::open();
             let outcome = group(async |g| {
                 let child = ledger.clone();
-                let handle = g.spawn(async move { ok(child.deferred("output", secs(2))) });
+                // Taken by the body, or by the child, which has something to release only then.
+                let guard = given.then(|| ledger.deferred("output", secs(2)));
+                let handle = g.spawn(async move {
+                    ok(guard.unwrap_or_else(|| child.deferred("output", secs(2))))
+                });
                 match kept {
                     true => {
                         sleep(secs(1)).await;
@@ -261,6 +267,64 @@ fn a_cancelled_childs_handle_resolves_after_its_releases() {
             (2000, "outer releasing"),
             (3000, "outer released"),
             (3000, "joined"),
+        ]);
+    });
+}
+
+/// Rule 3: a child has its place under the limit until it has released what it owned.
+#[test]
+fn a_child_gives_up_its_place_under_the_limit_after_its_releases() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = Options::new().limit(1).group(async |g| {
+            for _ in 0..2 {
+                let child = ledger.clone();
+                g.spawn(async move {
+                    let _guard = child.deferred("guard", secs(2));
+                    sleep(secs(1)).await;
+                });
+            }
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[
+            (1000, "guard releasing"),
+            (3000, "guard released"),
+            (4000, "guard releasing"),
+            (6000, "guard released"),
+        ]);
+    });
+}
+
+/// A future that carries a boundary is dropped in it, wherever that happens.
+#[test]
+fn a_guard_in_a_future_that_carries_a_boundary_is_released_by_that() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let inner = group(async |_| {
+                let here = Boundary::current().unwrap();
+                let foreign = ledger.clone();
+                let mut carried = Box::pin(here.wrap(async move {
+                    let _guard = foreign.deferred("guard", secs(5));
+                    sleep(secs(60)).await;
+                }));
+                outer.spawn(async move {
+                    assert!(poll_for(&mut carried, secs(1)).await.is_pending());
+                });
+                sleep(secs(2)).await;
+                done()
+            });
+            inner.await.unwrap();
+            ledger.note("inner ended");
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (1000, "guard releasing"),
+            (6000, "guard released"),
+            (6000, "inner ended"),
         ]);
     });
 }

@@ -9,7 +9,8 @@ use futures_concurrency::future::Join;
 use headcount::{GroupError, Started, TaskGroup, cancelled, checkpoint, group, run, time::sleep};
 
 use crate::support::{
-    Ledger, Named, Oops, SEEDS, done, ok, on_workers, poll_once, secs, sim, yield_now,
+    Ledger, Named, Oops, SEEDS, catch, done, message, ok, on_workers, poll_once, secs, sim,
+    yield_now,
 };
 
 type Group = TaskGroup<'static, Oops>;
@@ -99,6 +100,51 @@ fn the_early_failure_of_a_child_whose_caller_is_gone_climbs_from_the_caller() {
         outcome.unwrap();
         ledger.expect(&[(3000, "child failed"), (3000, "middle ended")]);
     });
+}
+
+/// Rule 12: the child has failed, and the caller is dropped before it is polled to hear of it.
+#[test]
+fn an_early_failure_that_the_caller_never_heard_of_climbs_when_the_start_is_dropped() {
+    for panics in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |outer: Group| {
+                let middle = group(async |_| {
+                    let child = ledger.clone();
+                    let start = outer.start(async move |_started: Started<()>| {
+                        child.failing("child", secs(1)).await?;
+                        done()
+                    });
+                    let loud =
+                        outer.start(async move |_started: Started<()>| -> Result<(), Oops> {
+                            sleep(secs(1)).await;
+                            panic!("loud")
+                        });
+                    let (mut start, mut loud) = (Box::pin(start), Box::pin(loud));
+                    assert!(poll_once(&mut start).await.is_pending());
+                    if panics {
+                        assert!(poll_once(&mut loud).await.is_pending());
+                    }
+                    sleep(secs(2)).await;
+                    drop((start, loud));
+                    done()
+                });
+                match (catch(middle).await, panics) {
+                    (Ok(outcome), false) => {
+                        let error = outcome.unwrap_err();
+                        assert_eq!(error.failures().len(), 0);
+                        assert_eq!(error.cleanup_failures().len(), 1);
+                    }
+                    (Err(payload), true) => assert_eq!(message(&*payload), "loud"),
+                    _ => panic!("lost"),
+                }
+                done()
+            })
+            .await;
+            outcome.unwrap();
+            ledger.expect(&[(1000, "child failed")]);
+        });
+    }
 }
 
 /// Rule 2: the target has ended; nothing runs and the start says so.
