@@ -286,3 +286,24 @@ fn a_shutdown_asks_nobody_outside() {
         ledger.expect(&[(3000, "never asked")]);
     });
 }
+
+/// The grace of a shutdown is for the tasks, that of the options, after it, for the releases.
+#[test]
+fn the_grace_of_releases_begins_when_that_of_the_shutdown_has_ended() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = Options::new().grace(secs(2)).group(async |g| {
+            let child = ledger.clone();
+            g.spawn(async move {
+                let _guard = child.deferred("guard", secs(60));
+                child.forever("child").await;
+            });
+            sleep(secs(1)).await;
+            g.shutdown(secs(3));
+            done()
+        });
+        assert_eq!(outcome.await.unwrap_err().cleanup_failures().len(), 1);
+        ledger.expect(&[(4000, "child cut"), (4000, "guard releasing")]);
+        assert_eq!(ledger.now(), 6000);
+    });
+}

@@ -2,7 +2,9 @@
 
 use std::pin::Pin;
 
-use headcount::{Options, Started, TaskGroup, group, scope, time::sleep, timeout};
+use headcount::{
+    CancelScope, Options, Started, TaskGroup, checkpoint, group, scope, time::sleep, timeout,
+};
 
 use crate::support::{Ledger, Oops, SEEDS, catch, done, secs, sim};
 
@@ -210,5 +212,78 @@ fn a_scope_is_a_target_for_its_own_children() {
         .await;
         outcome.unwrap();
         ledger.expect(&[(6000, "child done")]);
+    });
+}
+
+/// Rules 21 and 30: the code that awaits a start outlives the child's releases, and the caller is
+/// joined with it.
+#[test]
+fn a_cancelled_caller_is_dropped_after_the_releases_of_its_starting_child() {
+    for by_handle in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |g: Group| {
+                let (target, note) = (g.clone(), ledger.clone());
+                let caller = g.spawn(async move {
+                    let _around = note.mark("around");
+                    let inside = async {
+                        let child = note.clone();
+                        let start = target.start(async move |_started: Started<()>| {
+                            let _guard = child.deferred("child", secs(2));
+                            child.forever("start").await;
+                        });
+                        let _ = start.await;
+                    };
+                    match by_handle {
+                        true => inside.await,
+                        false => drop(timeout(secs(1), inside).await),
+                    }
+                });
+                sleep(secs(1)).await;
+                if by_handle {
+                    caller.cancel();
+                }
+                assert_eq!(caller.await.is_err(), by_handle);
+                ledger.note("joined");
+                done()
+            })
+            .await;
+            outcome.unwrap();
+            ledger.expect(&[
+                (1000, "start cut"),
+                (1000, "child releasing"),
+                (3000, "child released"),
+                (3000, "around cut"),
+                (3000, "joined"),
+            ]);
+        });
+    }
+}
+
+/// Rules 12 and 30: the child cancels its caller and fails in one poll; the error comes out.
+#[test]
+fn an_early_error_beats_the_cancellation_of_the_caller() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g: Group| {
+            let source = CancelScope::new();
+            let inside = source.clone();
+            let entered = source.enter(async {
+                let start = g.start(async move |_started: Started<()>| {
+                    sleep(secs(1)).await;
+                    inside.cancel();
+                    Err::<(), _>(Oops("early"))
+                });
+                assert_eq!(start.await.unwrap_err().into_error(), Some(Oops("early")));
+                ledger.note("told");
+                checkpoint().await;
+                ledger.note("never");
+            });
+            assert!(entered.await.is_err());
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(1000, "told")]);
     });
 }
