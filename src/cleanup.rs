@@ -13,7 +13,7 @@ use std::{
 use crate::{
     cancel::{CancelScope, misplaced, shield},
     error::{BoxError, IntoRelease},
-    kernel::obligations::{self, End, Home, Obligation, Released},
+    kernel::obligations::{End, Home, Obligation, Released},
 };
 
 type BoxedRelease = Pin<Box<dyn Future<Output = Released> + Send>>;
@@ -164,7 +164,7 @@ impl<R> Deferred<R> {
         match end.await {
             End::Returned(released) => released,
             End::Panicked(panic) => panic.resume(),
-            End::Cut => Err(obligations::cut()),
+            End::Cut(error) => Err(error),
         }
     }
 

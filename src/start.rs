@@ -17,7 +17,7 @@ use crate::{
         drive::{Drive, Outcome},
         node::{Kind, Node, Plan},
         roster::{End, Info},
-        start::{Early, EarlyEnd, Gate, Phase, Starting, climb},
+        start::{Early, Gate, Phase, Starting},
     },
     panics,
 };
@@ -93,9 +93,7 @@ where
             caller,
             gate,
             early,
-            info,
             handle,
-            over: false,
         };
         wait.await.map(|()| lock(&value).take())
     };
@@ -111,32 +109,27 @@ where
 }
 
 /// Waits until the child has started, or ended before that.
-struct Wait<E: fmt::Debug> {
+struct Wait<E> {
     caller: Arc<Node>,
     gate: Arc<Gate>,
     early: Early<E>,
-    info: Info,
     handle: JoinHandle<()>,
-    over: bool,
 }
 
-impl<E: fmt::Debug> Future for Wait<E> {
+impl<E> Future for Wait<E> {
     type Output = Result<(), StartError<E>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.gate.register(cx.waker());
         if self.gate.phase() == Phase::Started {
-            self.over = true;
             return Poll::Ready(Ok(()));
         }
         let end = ready!(self.handle.claim().poll_any_end(cx));
-        self.over = true;
         if self.gate.phase() == Phase::Started {
             return Poll::Ready(Ok(()));
         }
         let why = match self.early.take() {
-            Some(EarlyEnd::Failed(error)) => NotStarted::Failed(error),
-            Some(EarlyEnd::Panicked(payload)) => resume_unwind(payload),
+            Some(error) => NotStarted::Failed(error),
             None if end == End::Value => NotStarted::Never,
             None => NotStarted::Cancelled,
         };
@@ -145,16 +138,5 @@ impl<E: fmt::Debug> Future for Wait<E> {
             self.caller.doom();
         }
         Poll::Ready(Err(StartError(why)))
-    }
-}
-
-impl<E: fmt::Debug> Drop for Wait<E> {
-    fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        if let Some(unread) = self.early.leave() {
-            climb(&self.caller, &self.info, unread);
-        }
     }
 }

@@ -24,10 +24,15 @@ enum What {
 impl CleanupFailure {
     /// Turns the failure of a group that cannot return it any more into what any ancestor can.
     pub(crate) fn from_failure<E: fmt::Debug>(failure: Failure<E>) -> Self {
+        CleanupFailure::of_unread(failure.who, &failure.error)
+    }
+
+    /// Of an error that may find nobody to return it.
+    pub(crate) fn of_unread<E: fmt::Debug>(who: Info, error: &E) -> Self {
         CleanupFailure {
-            error: format!("{:?}", failure.error).into(),
+            who,
             what: What::Unreturned,
-            who: failure.who,
+            error: format!("{error:?}").into(),
         }
     }
 

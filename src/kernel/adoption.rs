@@ -5,15 +5,12 @@
 //! (panics, errors) moves to the nearest live ancestor, and it leaves the list. Its parent does not
 //! return before its list is empty. The numbered invariants are in `kernel/README.md`.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use super::{
     atomic::Ordering,
     node::{ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
-    obligations::{Obligation, hand_over},
+    obligations::{Owed, hand_over},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -108,6 +105,16 @@ impl Node {
         }
     }
 
+    /// Holds what the opener is about to return itself, in case that it is gone.
+    pub(super) fn hold_unread(self: &Arc<Self>, failure: CleanupFailure) {
+        let mut inside = self.inside.lock();
+        if self.has(ENDED) {
+            drop(inside);
+            return self.record_cleanup(failure);
+        }
+        inside.inherited.cleanup.push(failure);
+    }
+
     /// Hands what cannot be carried to the nearest hook, or writes it into the log.
     pub(crate) fn suppress(&self, suppressed: Suppressed) {
         let mut node = Some(self);
@@ -153,7 +160,7 @@ impl Node {
     /// Ends the boundary if nothing lives below it. The opener calls this at its close.
     pub(crate) fn try_close(&self) -> bool {
         let mut inside = self.inside.lock();
-        if !inside.subs.is_empty() || !inside.owed.is_empty() || self.count.living() > 0 {
+        if !inside.subs.is_empty() || inside.owes() || self.count.living() > 0 {
             return false;
         }
         let mut closed = inside.ledger.close();
@@ -214,9 +221,9 @@ impl Node {
     pub(super) fn forget_releases(&self) -> bool {
         let forgotten = {
             let inside = self.inside.lock();
-            match inside.owed.is_empty() {
-                true => forgotten_releases(&inside),
-                false => Vec::new(),
+            match inside.owes() {
+                true => Vec::new(),
+                false => forgotten_releases(&inside),
             }
         };
         let any = !forgotten.is_empty();
@@ -316,7 +323,7 @@ pub(super) fn settle(mut node: Arc<Node>) {
             // Somebody may poll it all the same, where it does not belong any more.
             let opener = inside.opener.take();
             node.raise(ENDED);
-            let owed = std::mem::take(&mut inside.owed);
+            let owed = inside.owed.take();
             let estate = inside.inherited.leave();
             let counted_in = inside.counted_in.take();
             (closed, opener, estate, owed, counted_in)
@@ -337,8 +344,8 @@ pub(super) fn settle(mut node: Arc<Node>) {
 }
 
 /// Moves what an ended orphan held to its ancestors; each item finds its own heir.
-fn bequeath(node: &Arc<Node>, estate: Inheritance, owed: VecDeque<Obligation>) {
-    for mut obligation in owed {
+fn bequeath(node: &Arc<Node>, estate: Inheritance, owed: Option<Box<Owed>>) {
+    for mut obligation in owed.into_iter().flat_map(|owed| owed.into_all()) {
         // What it waited for has ended.
         obligation.hurry();
         hand_over(node.parent().cloned(), &node.runtime(), obligation);

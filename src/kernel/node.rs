@@ -6,7 +6,6 @@
 //! The numbered invariants of this file are in `kernel/README.md` under "The tree".
 
 use std::{
-    collections::VecDeque,
     panic::Location,
     sync::{Arc, OnceLock, Weak},
     task::Waker,
@@ -20,7 +19,7 @@ use super::{
     atomic::{AtomicU32, AtomicUsize, Lock, Ordering},
     context,
     ledger::{Count, Ledger},
-    obligations::Obligation,
+    obligations::Owed,
     roll_call::RollCall,
     start::Gate,
 };
@@ -144,7 +143,7 @@ pub(super) struct Inside {
     pub(super) stop_at: Option<Instant>,
     /// When the grace ends, once it has begun.
     pub(super) grace_end: Option<Instant>,
-    pub(super) owed: VecDeque<Obligation>,
+    pub(super) owed: Option<Box<Owed>>,
     pub(super) roll_call: RollCall,
     pub(super) inherited: Inheritance,
     /// Of a `start`: what stands between the caller and the child.

@@ -10,9 +10,9 @@
 //!    `close`; whoever raises it, the drop of the `close` or that report, decides.
 //! 3. A node does not end while its list holds one (`OWES` tells without the lock). After the end,
 //!    set under the same lock, a release climbs to the nearest ancestor that has not ended.
-//! 4. One after the other, in the order of arrival. An *eager* one does not wait: it was there when
-//!    the body returned `Pending`, or comes from a boundary that is gone. The others, those of a
-//!    tear-down, wait for the children, which may use what they release.
+//! 4. One after the other: first those that have begun, then the *eager* ones, which were there when
+//!    the body returned `Pending` or come from a boundary that is gone, and then the others, those
+//!    of a tear-down, which wait for the children that may use what they release.
 //! 5. A release that has begun stays under the boundary in which it began, whoever polls it: only
 //!    there it is in place. If that boundary is an orphan, the nearest live ancestor polls it.
 
@@ -28,9 +28,10 @@ use std::{
 use super::{
     context::{self, Frame},
     drive::{Drive, Outcome},
-    node::{ENDED, HANDED, Kind, Node, ORPHAN, OWES, Plan, USED},
+    node::{ENDED, HANDED, Inside, Kind, Node, ORPHAN, OWES, Plan, USED},
 };
 use crate::{
+    cancel::CancelKind,
     error::{BoxError, CleanupFailure},
     panics::Panic,
     runtime::{Label, Runtime},
@@ -43,8 +44,8 @@ pub(crate) type Released = Result<(), BoxError>;
 pub(crate) enum End {
     Returned(Released),
     Panicked(Panic),
-    /// The grace ended before it did.
-    Cut,
+    /// It was dropped before its end, for this reason.
+    Cut(BoxError),
 }
 
 /// One release, begun or not.
@@ -95,7 +96,7 @@ impl Obligation {
         Poll::Ready(match (first, outcome) {
             (Some(panic), _) => End::Panicked(panic),
             (None, Outcome::Value(released)) => End::Returned(released),
-            (None, Outcome::Dropped | Outcome::Misplaced) => End::Cut,
+            (None, Outcome::Dropped | Outcome::Misplaced) => End::Cut(self.why_cut().into()),
         })
     }
 
@@ -106,10 +107,21 @@ impl Obligation {
                 End::Returned(Ok(())) => return,
                 End::Returned(Err(error)) => error,
                 End::Panicked(panic) => panic.into_error(),
-                End::Cut => cut(),
+                End::Cut(error) => error,
             };
             self.report(error);
         })
+    }
+
+    fn why_cut(&self) -> &'static str {
+        match self.node.reason().map(|reason| reason.kind) {
+            Some(CancelKind::Shutdown) => {
+                "the release was cut: the grace of a boundary around had ended"
+            }
+            _ => {
+                "the release was cut: its `close` was kept until the boundary in which it began had ended"
+            }
+        }
     }
 
     fn report(&self, error: BoxError) {
@@ -117,10 +129,6 @@ impl Obligation {
         let failure = CleanupFailure::of_release(name, self.node.location, error);
         self.node.record_cleanup(failure);
     }
-}
-
-pub(crate) fn cut() -> BoxError {
-    "the release was cut: the grace of a boundary around had ended".into()
 }
 
 /// A boundary, to remember where something was taken.
@@ -131,9 +139,14 @@ pub(crate) struct Home {
 }
 
 impl Home {
+    /// The boundary is linked, so that it drains before the code around it is dropped (rule 21).
     pub(crate) fn here() -> Self {
+        let node = context::node();
+        if let Some(node) = &node {
+            node.link();
+        }
         Home {
-            node: context::node(),
+            node,
             runtime: context::runtime(),
         }
     }
@@ -195,6 +208,53 @@ pub(super) fn hand_over(start: Option<Arc<Node>>, runtime: &Runtime, mut obligat
     });
 }
 
+/// The releases that a node owes, each list in the order of arrival; see invariant 4.
+#[derive(Default)]
+pub(super) struct Owed {
+    begun: VecDeque<Obligation>,
+    eager: VecDeque<Obligation>,
+    /// Those of a tear-down.
+    waiting: VecDeque<Obligation>,
+}
+
+impl Owed {
+    fn push(&mut self, obligation: Obligation) {
+        let list = match obligation.eager {
+            _ if obligation.has_begun() => &mut self.begun,
+            true => &mut self.eager,
+            false => &mut self.waiting,
+        };
+        list.push_back(obligation);
+    }
+
+    fn next(&mut self, stage: Stage) -> Option<Obligation> {
+        if stage == Stage::Body {
+            self.eager.append(&mut self.waiting);
+        }
+        let next = self.begun.pop_front().or_else(|| self.eager.pop_front());
+        match stage {
+            Stage::Body | Stage::Children => next,
+            Stage::Alone => next.or_else(|| self.waiting.pop_front()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.begun.is_empty() && self.eager.is_empty() && self.waiting.is_empty()
+    }
+
+    /// All of them, for the heir of a boundary that has ended.
+    pub(super) fn into_all(self) -> impl Iterator<Item = Obligation> {
+        let lists = [self.begun, self.eager, self.waiting];
+        lists.into_iter().flatten()
+    }
+}
+
+impl Inside {
+    pub(super) fn owes(&self) -> bool {
+        self.owed.as_ref().is_some_and(|owed| !owed.is_empty())
+    }
+}
+
 impl Node {
     /// Takes a release, or gives it back if this boundary has ended. One that has begun cannot
     /// stay with an orphan, which polls nothing.
@@ -204,26 +264,18 @@ impl Node {
         if state & ENDED != 0 || (obligation.has_begun() && state & ORPHAN != 0) {
             return Some(obligation);
         }
-        inside.owed.push_back(obligation);
+        inside.owed.get_or_insert_default().push(obligation);
         self.raise(OWES);
         None
     }
 
     /// Takes out the next release that may run; see invariant 4.
     fn next_owed(&self, stage: Stage) -> Option<Obligation> {
-        let mut inside = self.inside.lock();
-        let owed = &mut inside.owed;
-        if stage == Stage::Body {
-            owed.iter_mut().for_each(|one| one.eager = true);
-        }
-        let begun = owed.iter().position(Obligation::has_begun);
-        let may_run = |one: &Obligation| one.eager || stage == Stage::Alone;
-        let next = begun.or_else(|| owed.iter().position(may_run));
-        owed.remove(next?)
+        self.inside.lock().owed.as_mut()?.next(stage)
     }
 
     pub(super) fn owes(&self) -> bool {
-        self.has(OWES) && !self.inside.lock().owed.is_empty()
+        self.has(OWES) && self.inside.lock().owes()
     }
 
     /// Puts back one that goes on; gives it back if this boundary has been orphaned meanwhile.
@@ -232,7 +284,8 @@ impl Node {
         if self.has(ORPHAN) {
             return Some(obligation);
         }
-        inside.owed.push_front(obligation);
+        let owed = inside.owed.get_or_insert_default();
+        owed.begun.push_front(obligation);
         None
     }
 
@@ -240,11 +293,11 @@ impl Node {
     /// who adds one under the lock afterwards sees that.
     pub(super) fn take_begun(&self) -> VecDeque<Obligation> {
         let mut inside = self.inside.lock();
-        let (begun, rest) = std::mem::take(&mut inside.owed)
-            .into_iter()
-            .partition(Obligation::has_begun);
-        inside.owed = rest;
-        begun
+        let begun = inside
+            .owed
+            .as_mut()
+            .map(|owed| std::mem::take(&mut owed.begun));
+        begun.unwrap_or_default()
     }
 
     /// The `close` of this release was forgotten, or is kept aside, while the boundary in which it

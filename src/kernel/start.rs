@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
-    error::{CleanupFailure, Failure, IntoOutcome},
+    error::{CleanupFailure, IntoOutcome},
     panics::{self, Panic, Payload},
 };
 
@@ -121,15 +121,22 @@ impl Gate {
         true
     }
 
-    /// The child's future is gone; false if it had started.
-    pub(crate) fn end(&self) -> bool {
+    /// The child's future is gone, and it can start no more. Gives the caller's boundary, which is
+    /// held open until `end`, or nothing if the child had started.
+    fn close(&self) -> Option<Arc<Node>> {
         let mut state = self.0.lock();
         if state.phase == Phase::Started {
-            return false;
+            return None;
         }
         state.phase = Phase::Ended;
+        state.caller.clone()
+    }
+
+    /// After `close`, or if there never was a future.
+    pub(crate) fn end(&self) {
+        let mut state = self.0.lock();
+        state.phase = Phase::Ended;
         self.settle(state, context::task_node());
-        true
     }
 
     /// `drains`: what the child leaves, which the caller waits for.
@@ -165,11 +172,6 @@ impl Gate {
         };
         child?.record_cancel()
     }
-
-    /// The caller's boundary, for what a child that has not started leaves to it.
-    fn caller(&self) -> Option<Arc<Node>> {
-        self.0.lock().caller.clone()
-    }
 }
 
 impl Node {
@@ -193,21 +195,9 @@ impl Node {
     }
 }
 
-/// Why a child ended before it had started, if it was not cancelled and did not just return.
-pub(crate) enum EarlyEnd<E> {
-    Failed(E),
-    Panicked(Payload),
-}
-
-enum Said<E> {
-    Nothing,
-    End(EarlyEnd<E>),
-    /// The caller's future is gone: what is said climbs from its boundary.
-    Unheard,
-}
-
-/// Where the caller finds the early end of the child.
-pub(crate) struct Early<E>(Arc<Lock<Said<E>>>);
+/// Where the caller finds the error of a child that failed before it had started. (A panic is
+/// recorded in the caller's boundary, which resumes it.)
+pub(crate) struct Early<E>(Arc<Lock<Option<E>>>);
 
 impl<E> Clone for Early<E> {
     fn clone(&self) -> Self {
@@ -217,35 +207,18 @@ impl<E> Clone for Early<E> {
 
 impl<E> Early<E> {
     pub(crate) fn new() -> Self {
-        Early(Arc::new(Lock::new(Said::Nothing)))
+        Early(Arc::new(Lock::new(None)))
     }
 
-    /// What the child said.
-    pub(crate) fn take(&self) -> Option<EarlyEnd<E>> {
-        self.replace(Said::Nothing)
+    pub(crate) fn take(&self) -> Option<E> {
+        self.0.lock().take()
     }
+}
 
-    /// The same, when nobody will ask again.
-    pub(crate) fn leave(&self) -> Option<EarlyEnd<E>> {
-        self.replace(Said::Unheard)
-    }
-
-    fn replace(&self, now: Said<E>) -> Option<EarlyEnd<E>> {
-        match std::mem::replace(&mut *self.0.lock(), now) {
-            Said::End(end) => Some(end),
-            Said::Nothing | Said::Unheard => None,
-        }
-    }
-
-    /// Leaves an end; gives it back if nobody will ask.
-    fn say(&self, end: EarlyEnd<E>) -> Option<EarlyEnd<E>> {
-        let mut said = self.0.lock();
-        if let Said::Unheard = *said {
-            return Some(end);
-        }
-        *said = Said::End(end);
-        None
-    }
+enum End<E> {
+    Quiet,
+    Failed(E),
+    Panicked(Payload),
 }
 
 pin_project! {
@@ -286,56 +259,37 @@ impl<F, E: fmt::Debug> Starting<F, E> {
         if this.future.is_none() {
             return;
         }
-        let dropped = panics::catch(|| this.future.set(None));
-        let end = dropped.err().map(EarlyEnd::Panicked);
-        match finish(this.gate, this.early, this.info, end) {
-            Some(EarlyEnd::Panicked(payload)) => resume_unwind(payload),
-            Some(EarlyEnd::Failed(_)) | None => {}
-        }
-    }
-}
-
-/// The child's future is gone. Leaves its end for the caller; gives it back if the child had
-/// started, for the target.
-fn finish<E: fmt::Debug>(
-    gate: &Gate,
-    early: &Early<E>,
-    info: &Info,
-    end: Option<EarlyEnd<E>>,
-) -> Option<EarlyEnd<E>> {
-    let caller = match (gate.phase(), gate.caller()) {
-        (Phase::Waiting | Phase::Doomed, Some(caller)) => caller,
-        _ => return end,
-    };
-    if let Some(end) = end {
-        let unheard = match caller.is_orphan() {
-            true => Some(end),
-            false => early.say(end),
+        let end = match panics::catch(|| this.future.set(None)) {
+            Ok(()) => End::Quiet,
+            Err(payload) => End::Panicked(payload),
         };
-        if let Some(end) = unheard {
-            climb(&caller, info, end);
+        if let End::Panicked(payload) = finish(this.gate, this.early, this.info, end) {
+            resume_unwind(payload);
         }
-    }
-    match gate.end() {
-        true => None,
-        // It has started at the last moment; nobody else looks at what was said.
-        false => early.take(),
     }
 }
 
-/// What a child that has not started leaves when its caller is gone.
-pub(crate) fn climb<E: fmt::Debug>(caller: &Arc<Node>, info: &Info, end: EarlyEnd<E>) {
+/// The child's future is gone. Leaves its end to the caller; gives it back if the child had
+/// started, for the target.
+fn finish<E: fmt::Debug>(gate: &Gate, early: &Early<E>, info: &Info, end: End<E>) -> End<E> {
+    let Some(caller) = gate.close() else {
+        return end;
+    };
     match end {
-        EarlyEnd::Failed(error) => {
-            let failure = Failure::new(info.clone(), error);
-            caller.record_cleanup(CleanupFailure::from_failure(failure));
+        End::Quiet => {}
+        End::Failed(error) => {
+            // As a text, too: if the caller's future is gone, that is what climbs.
+            caller.hold_unread(CleanupFailure::of_unread(info.clone(), &error));
+            *early.0.lock() = Some(error);
         }
-        EarlyEnd::Panicked(payload) => {
+        End::Panicked(payload) => {
             let panic = panic_of(info, payload);
             let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
             caller.record_panic(panic, reason);
         }
     }
+    gate.end();
+    End::Quiet
 }
 
 fn panic_of(info: &Info, payload: Payload) -> Panic {
@@ -362,28 +316,28 @@ where
         let polled = panics::catch(|| future.poll(cx).map(IntoOutcome::into_outcome));
         let end = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Ok(value))) => {
-                let dropped = panics::catch(|| drop(value));
-                dropped.err().map(EarlyEnd::Panicked)
-            }
-            Ok(Poll::Ready(Err(error))) => Some(EarlyEnd::Failed(error)),
-            Err(payload) => Some(EarlyEnd::Panicked(payload)),
+            Ok(Poll::Ready(Ok(value))) => match panics::catch(|| drop(value)) {
+                Ok(()) => End::Quiet,
+                Err(payload) => End::Panicked(payload),
+            },
+            Ok(Poll::Ready(Err(error))) => End::Failed(error),
+            Err(payload) => End::Panicked(payload),
         };
         let dropped = panics::catch(|| this.future.set(None));
         let end = match (end, dropped) {
-            (None, Err(payload)) => Some(EarlyEnd::Panicked(payload)),
-            (Some(first), Err(payload)) => {
+            (End::Quiet, Err(payload)) => End::Panicked(payload),
+            (first, Err(payload)) => {
                 if let Some(node) = context::node() {
                     node.suppress(panic_of(this.info, payload).into());
                 }
-                Some(first)
+                first
             }
             (end, Ok(())) => end,
         };
         match finish(this.gate, this.early, this.info, end) {
-            None => Poll::Ready(Ok(())),
-            Some(EarlyEnd::Failed(error)) => Poll::Ready(Err(error)),
-            Some(EarlyEnd::Panicked(payload)) => resume_unwind(payload),
+            End::Quiet => Poll::Ready(Ok(())),
+            End::Failed(error) => Poll::Ready(Err(error)),
+            End::Panicked(payload) => resume_unwind(payload),
         }
     }
 }

@@ -51,6 +51,7 @@ mod shutdowns;
 mod shutdowns_nested;
 mod starts;
 mod starts_edges;
+mod starts_forgotten;
 mod starts_nested;
 mod supervised;
 mod supervised_threads;

@@ -4,7 +4,7 @@
 use std::{mem, pin::Pin};
 
 use futures_concurrency::future::Race;
-use headcount::{GroupError, group, scope, time::sleep, timeout};
+use headcount::{GroupError, bracket, group, scope, time::sleep, timeout};
 
 use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_for, secs, sim};
 
@@ -208,5 +208,55 @@ fn a_kept_group_has_released_everything_when_the_timeout_around_it_returns() {
             (4000, "timed out"),
             (4000, "kept returned"),
         ]);
+    });
+}
+
+/// Case 44, rule 21: a timeout without anything below it but a guard drains first, too.
+#[test]
+fn the_code_around_a_timeout_outlives_the_releases_in_it() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = timeout(secs(1), async {
+            let _around = ledger.mark("around");
+            let _ = timeout(secs(60), async {
+                let _guard = ledger.deferred("guard", secs(2));
+                sleep(secs(60)).await;
+            })
+            .await;
+        });
+        assert!(outcome.await.is_err());
+        ledger.expect(&[
+            (1000, "guard releasing"),
+            (3000, "guard released"),
+            (3000, "around cut"),
+        ]);
+    });
+}
+
+/// Rule 21: in a child.
+#[test]
+fn the_code_around_a_bracket_in_a_child_outlives_its_release() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let child = ledger.clone();
+            g.spawn(async move {
+                let _around = child.mark("around");
+                let inner = bracket(
+                    async { done() },
+                    async |_guard| {
+                        sleep(secs(60)).await;
+                        done()
+                    },
+                    async |()| sleep(secs(2)).await,
+                );
+                let _ = inner.await;
+            });
+            sleep(secs(1)).await;
+            g.cancel();
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(3000, "around cut")]);
     });
 }

@@ -92,11 +92,11 @@ fn a_failed_acquire_releases_nothing_and_a_failed_release_climbs() {
     });
 }
 
-/// Cancelled while it acquires or releases: the acquire ends, the use is cut, the release ends, once,
+/// Cancelled while it acquires, uses or releases: the acquire ends, the use is cut, the release ends, once,
 /// and all of that before the code around is gone.
 #[test]
 fn a_cancelled_bracket_releases_exactly_once_before_the_code_around_is_dropped() {
-    for at in [1000, 4500] {
+    for at in [1000, 3000, 4500] {
         sim(SEEDS, move || async move {
             let ledger = Ledger::open();
             let outcome = timeout(millis(at), async {
@@ -117,6 +117,13 @@ fn a_cancelled_bracket_releases_exactly_once_before_the_code_around_is_dropped()
                     (2000, "releasing"),
                     (3000, "released"),
                     (3000, "around cut"),
+                ]),
+                3000 => ledger.expect(&[
+                    (2000, "acquire done"),
+                    (3000, "use cut"),
+                    (3000, "releasing"),
+                    (4000, "released"),
+                    (4000, "around cut"),
                 ]),
                 _ => ledger.expect(&[
                     (2000, "acquire done"),

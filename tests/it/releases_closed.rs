@@ -217,3 +217,37 @@ fn a_resource_that_is_taken_out_is_not_released() {
         ledger.expect(&[(0, "taken")]);
     });
 }
+
+/// A `close` that is kept past its boundary is reported once, whether it is dropped or awaited then.
+#[test]
+fn a_close_that_is_kept_past_its_boundary_is_reported_once() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let mut closing: Closing = Box::pin(ledger.deferred("guard", secs(3)).close());
+            assert!(timeout(secs(1), &mut closing).await.is_err());
+            sleep(secs(5)).await;
+            drop(closing);
+            done()
+        })
+        .await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.cleanup_failures().len(), 1, "{error}");
+    });
+}
+
+/// And says why it was cut.
+#[test]
+fn a_close_that_is_kept_past_its_boundary_tells_its_awaiter_why() {
+    sim(1, || async {
+        let ledger = Ledger::open();
+        let _ = group(async |_| {
+            let mut closing: Closing = Box::pin(ledger.deferred("guard", secs(3)).close());
+            assert!(timeout(secs(1), &mut closing).await.is_err());
+            let text = closing.await.unwrap_err().to_string();
+            assert!(!text.contains("grace"), "{text}");
+            done()
+        })
+        .await;
+    });
+}

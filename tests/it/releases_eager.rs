@@ -10,7 +10,7 @@ use std::{
 
 use headcount::{CancelScope, checkpoint, defer, group, scope, shield, time::sleep, timeout};
 
-use crate::support::{Ledger, Oops, SEEDS, done, ok, secs, sim};
+use crate::support::{Ledger, Oops, SEEDS, done, ok, secs, sim, yield_now};
 
 /// Counts what was acquired and is not yet released.
 #[derive(Clone, Default)]
@@ -239,4 +239,27 @@ fn a_body_that_is_cancelled_by_its_release_leaves_in_order() {
         assert!(outcome.unwrap_err().is_cancelled());
         ledger.expect(&[(1000, "body cut"), (1000, "release goes on")]);
     });
+}
+
+/// Rule 23: many releases at once cost linear time, those of a tear-down and those beside the body.
+#[test]
+fn fifty_thousand_releases_are_no_burden() {
+    for rest in [0, 1] {
+        sim(1, move || async move {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let outcome = group(async |_| {
+                let guards = (0..50_000).map(|_| {
+                    defer(ended.clone(), |ended| async move {
+                        yield_now().await;
+                        ended.fetch_add(1, Ordering::SeqCst);
+                    })
+                });
+                drop(guards.collect::<Vec<_>>());
+                sleep(secs(rest)).await;
+                done()
+            });
+            outcome.await.unwrap();
+            assert_eq!(ended.load(Ordering::SeqCst), 50_000);
+        });
+    }
 }
