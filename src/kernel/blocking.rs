@@ -214,7 +214,9 @@ impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
         }
         if closure.is_some() {
             self.taken_back = closure;
-        } else if self.taken_back.is_none() {
+        } else if self.taken_back.is_none() && result.is_none() {
+            // With a result there is nothing to submit: a thread from before has run what was put
+            // back just now.
             self.submit();
         }
         match result {
@@ -227,18 +229,90 @@ impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
 
 impl<T> Drop for Blocking<'_, T> {
     fn drop(&mut self) {
-        let closure = {
+        let left = {
             let mut slot = self.job.lock();
             let runs = self.held.is_some() && slot.closure.is_none() && slot.result.is_none();
             if let (true, Some(group)) = (runs, self.held.as_ref().and_then(|node| node.parent())) {
                 group.closure_stays();
                 slot.abandoned = Some(group.clone());
             }
-            slot.closure.take()
+            // A result that nobody came for goes with the child too (invariant 3): the thread that
+            // brought it may still hold the slot.
+            (slot.closure.take(), slot.result.take())
         };
-        drop(closure);
         if let Some(node) = self.held.take() {
             node.release();
         }
+        drop(left);
+    }
+}
+
+#[cfg(all(test, feature = "async-std", not(loom)))]
+mod tests {
+    use std::{
+        panic::Location,
+        task::{RawWaker, RawWakerVTable},
+    };
+
+    use super::*;
+    use crate::kernel::node::{Kind, Plan};
+
+    fn node(kind: Kind, parent: Option<Arc<Node>>) -> Arc<Node> {
+        let node = Node::new(kind, Location::caller(), Plan::default());
+        node.settle_at(parent, Runtime::default_runtime());
+        node
+    }
+
+    /// A waker in the shape of a thread that comes for the job while the child makes a copy of it.
+    struct Thread {
+        job: Job<'static, i32>,
+        node: Arc<Node>,
+    }
+
+    impl Thread {
+        fn waker(self) -> Waker {
+            const NOTHING: unsafe fn(*const ()) = |_| ();
+            static TABLE: RawWakerVTable =
+                RawWakerVTable::new(Thread::come, NOTHING, NOTHING, NOTHING);
+            let thread: &'static Thread = Box::leak(Box::new(self));
+            // SAFETY: the functions ask for a `Thread`, which lives for ever and is `Sync`.
+            unsafe { Waker::new(std::ptr::from_ref(thread).cast(), &TABLE) }
+        }
+
+        /// # Safety
+        ///
+        /// `this` points at a living `Thread`.
+        unsafe fn come(this: *const ()) -> RawWaker {
+            // SAFETY: as the caller promises.
+            let this = unsafe { &*this.cast::<Thread>() };
+            let token = BlockingToken {
+                node: this.node.clone(),
+                runtime: Runtime::default_runtime(),
+            };
+            work(&this.job, token);
+            RawWaker::new(Waker::noop().data(), Waker::noop().vtable())
+        }
+    }
+
+    /// A shield has come between, so the child puts the closure back; before it looks for a result,
+    /// a thread that was asked before the request runs the closure.
+    #[test]
+    fn a_closure_that_ran_as_it_was_put_back_is_not_submitted_again() {
+        let group = node(Kind::Group, None);
+        let child = node(Kind::Task, Some(group.clone()));
+        let mut blocking = Blocking::new(|_| 7);
+        blocking.submitted = true;
+        blocking.taken_back = blocking.job.lock().closure.take();
+        let waker = Thread {
+            job: blocking.job.clone(),
+            node: child.clone(),
+        }
+        .waker();
+        let mut cx = Context::from_waker(&waker);
+        let polled = Frame::Node(&child).catch(|| Pin::new(&mut blocking).poll(&mut cx));
+        assert!(matches!(polled, Ok(Poll::Ready(7))));
+        drop(blocking);
+        assert!(!child.has_inner(), "the child is held for nothing");
+        assert_eq!(group.stats().1, 0, "the group waits for nobody");
     }
 }
