@@ -14,6 +14,7 @@ use std::{
     cell::UnsafeCell,
     mem::{MaybeUninit, align_of, size_of},
     panic::Location,
+    ptr::NonNull,
     sync::Arc,
     task::Waker,
 };
@@ -295,13 +296,29 @@ impl Cell {
     /// the memory, are the handle's to take away; else the child takes them away, which may be at
     /// once. Acquire: the drop of the output comes after its making. Release: who frees the cell
     /// comes after what the handle did with it.
+    ///
+    /// # Safety
+    ///
+    /// Called by the handle, once, which does not look at the cell afterwards unless this is true.
     #[inline]
-    pub(super) fn leave(&self) -> bool {
+    pub(super) unsafe fn leave(this: NonNull<Cell>) -> bool {
+        // SAFETY: the handle has not left yet, so its claim keeps the cell.
+        unsafe { this.as_ref() }.forget_joiner();
+        // SAFETY: as above, until the flag is up. The child may free the cell before the call that
+        // raises it returns, so that call gets a reference to the word alone, which promises
+        // nothing about the memory, and not one to the cell.
+        let flags = unsafe { &(*this.as_ptr()).flags };
+        flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
+    }
+
+    /// Relaxed: the flag is the handle's own.
+    #[inline]
+    fn forget_joiner(&self) {
         if self.flags.load(Ordering::Relaxed) & AWAITED != 0 {
             let joiner = self.slot.lock().joiner.take();
-            drop(joiner);
+            // Guarded: a panic must not keep the handle from leaving.
+            crate::panics::guard("the destructor of a waker", || drop(joiner));
         }
-        self.flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     pin::Pin,
     ptr::NonNull,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -218,7 +218,7 @@ impl<F, T, E> Child<F, T, E> {
         if let Some(node) = spot.cell.node() {
             orphan(node);
         }
-        leave::<T>(spot, End::Cancelled, false);
+        leave::<T>(spot.cell, End::Cancelled, false);
     }
 }
 
@@ -248,7 +248,7 @@ where
                     }
                     let end = *end;
                     *this.phase = Phase::Done;
-                    leave::<T>(spot, end, end == End::Value);
+                    leave::<T>(spot.cell, end, end == End::Value);
                     return Poll::Ready(());
                 }
                 Phase::Done => return Poll::Ready(()),
@@ -334,7 +334,7 @@ where
             }
             if !below {
                 *this.phase = Phase::Done;
-                leave::<T>(spot, end, stored);
+                leave::<T>(spot.cell, end, stored);
                 return Poll::Ready(());
             }
             *this.phase = Phase::Draining(end);
@@ -344,7 +344,21 @@ where
 
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
 /// `stored`: the output stands in the cell.
-fn leave<T>(spot: Spot<'_>, end: End, stored: bool) {
+///
+/// Takes no `Spot`: a reference that is an argument promises that what it leads to stays as it is
+/// until the call returns, and the group in the chunk may be taken out, and the chunk be freed, as
+/// soon as the child has retired.
+fn leave<T>(cell: &CellRef, end: End, stored: bool) {
+    let (owed, joiner) = count_out::<T>(Spot::of(cell), end, stored);
+    if let Some(joiner) = joiner {
+        crate::panics::wake(joiner);
+    }
+    cell.retire(owed);
+}
+
+/// Publishes or drops the output, and counts the child out. Gives what is left to do: whether the
+/// handle is there, and who awaits it.
+fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
     let (owed, joiner) = spot.cell.finish(end, stored);
     if !owed && stored {
         // SAFETY: the handle left before the output was published, so nobody else takes it (cell,
@@ -352,8 +366,5 @@ fn leave<T>(spot: Spot<'_>, end: End, stored: bool) {
         spot.discard(unsafe { spot.cell.take_output::<T>() });
     }
     spot.group.child_left(spot.cell);
-    if let Some(joiner) = joiner {
-        crate::panics::wake(joiner);
-    }
-    spot.cell.retire(owed);
+    (owed, joiner)
 }

@@ -103,16 +103,24 @@ impl Chunk {
         // SAFETY: within the allocation; callers ask for cells of this chunk only.
         unsafe { NonNull::new_unchecked(cells.add(index)) }
     }
+}
 
-    /// Gives up a part of the word. `None` if that was the last of it, and the chunk must be freed.
-    ///
-    /// Release: what was done with the cells comes before they are freed, and what a child did
-    /// before the group lets go of the chunk. Acquire: the last one carries what the others did.
-    #[inline]
-    fn give_up(&self, part: u64) -> Option<u64> {
-        let left = self.held.fetch_sub(part, Ordering::AcqRel) - part;
-        (left != 0).then_some(left)
-    }
+/// Gives up a part of the word. `None` if that was the last of it, and the chunk must be freed.
+///
+/// Release: what was done with the cells comes before they are freed, and what a child did before
+/// the group lets go of the chunk. Acquire: the last one carries what the others did.
+///
+/// # Safety
+///
+/// The part is the caller's, who does not touch the chunk afterwards unless he holds another.
+#[inline]
+unsafe fn give_up(chunk: ChunkPtr, part: u64) -> Option<u64> {
+    // SAFETY: the part that is given up keeps the chunk until the word is changed. Others may free
+    // it before the call that changes it returns, so that call gets a reference to the word alone,
+    // which promises nothing about the memory, and not one to the chunk.
+    let held = unsafe { &(*chunk.as_ptr()).held };
+    let left = held.fetch_sub(part, Ordering::AcqRel) - part;
+    (left != 0).then_some(left)
 }
 
 /// Gives up claims on a chunk.
@@ -122,8 +130,8 @@ impl Chunk {
 /// The claims are the caller's, who does not touch the chunk afterwards.
 #[inline]
 unsafe fn release(chunk: ChunkPtr) {
-    // SAFETY: the claim that is given up kept the chunk until here.
-    if unsafe { chunk.as_ref() }.give_up(CLAIM).is_none() {
+    // SAFETY: as the caller promises.
+    if unsafe { give_up(chunk, CLAIM) }.is_none() {
         // SAFETY: that was the last of the word (invariant 1).
         unsafe { free(chunk) }
     }
@@ -218,7 +226,9 @@ impl Roster {
         // SAFETY: the group has a claim on the chunks of its list, which is locked.
         let this = unsafe { chunk.as_ref() };
         let rest = this.len() - this.given.load(Ordering::Relaxed);
-        let left = this.give_up(rest as u64 * (CHILD + CLAIM));
+        // SAFETY: nobody else has the cells that were not given out, and `open` was taken, so that
+        // they are given up once (invariant 4).
+        let left = unsafe { give_up(chunk, rest as u64 * (CHILD + CLAIM)) };
         debug_assert!(left.is_some(), "the group has a claim of its own");
         if left.is_none_or(|left| left as u32 != 0) {
             return None;
@@ -312,9 +322,9 @@ impl CellRef {
     pub(super) fn retire(&self, owed: bool) {
         let part = if owed { CHILD } else { CHILD + CLAIM };
         let chunk = self.chunk;
-        // SAFETY: the child that retires kept the chunk until here. The word cannot come to zero,
-        // since the group gives up its claim later.
-        let left = unsafe { chunk.as_ref() }.give_up(part);
+        // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
+        // zero, since the group gives up its claim later.
+        let left = unsafe { give_up(chunk, part) };
         if left.is_some_and(|left| left as u32 == 0) {
             // SAFETY: that was the last child, and the caller's.
             unsafe { vacate(chunk) };
@@ -326,7 +336,8 @@ impl CellRef {
     #[inline]
     pub(super) fn leave(&self, done: impl FnOnce()) {
         let chunk = self.chunk;
-        if Cell::leave(self) {
+        // SAFETY: the handle has not left before, and leaves once.
+        if unsafe { Cell::leave(self.0) } {
             let _release = ReleaseOnDrop(chunk);
             done();
         }
@@ -352,9 +363,8 @@ unsafe fn vacate(chunk: ChunkPtr) {
     let group = unsafe { take_group(chunk) };
     if let Some(group) = &group {
         // SAFETY: the group's claim keeps the chunk.
-        group
-            .node
-            .with_roster(|roster| roster.remove(unsafe { chunk.as_ref() }));
+        let chunk = unsafe { chunk.as_ref() };
+        group.node.with_roster(|roster| roster.remove(chunk));
     }
     // SAFETY: the group's claim, with which its list was left.
     unsafe { release(chunk) };
