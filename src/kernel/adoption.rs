@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use super::{
     atomic::Ordering,
-    node::{ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
+    node::{CLOSING, ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Owed, hand_over},
 };
 use crate::{
@@ -196,10 +196,18 @@ impl Node {
 
     /// Something below has ended: tells who waits for that. A closing opener raised its flag
     /// before it looked, so either it saw what is below without this one, or it is woken.
+    ///
+    /// The flags are read by a read-modify-write. A child counts out without the lock, and then
+    /// looks for `ORPHAN`; who orphans raises that, and then looks at the count. With a plain load
+    /// here, the child could take the flags from before `ORPHAN`, and the other, in `settle`, the
+    /// count from before the child left: then the child would wake an opener that is gone, and
+    /// nobody would ever settle the orphan. As it is, the two changes of the flags have an order: if
+    /// this one comes second it sees `ORPHAN`, and if it comes first its release carries the count.
     pub(crate) fn something_left(self: &Arc<Self>) {
-        if self.is_orphan() {
+        let state = self.raise(0);
+        if state & ORPHAN != 0 {
             settle(self.clone());
-        } else if self.is_closing() {
+        } else if state & CLOSING != 0 {
             self.wake_opener();
         }
     }

@@ -187,10 +187,6 @@ impl Node {
         self.doom_if_cancelled();
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        self.has(CLOSING)
-    }
-
     pub(crate) fn is_doomed(&self) -> bool {
         self.has(DOOMED)
     }
