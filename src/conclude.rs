@@ -12,9 +12,9 @@ use pin_project_lite::pin_project;
 
 use crate::{
     cancel::CancelKind,
-    error::{Failure, GroupError},
+    error::{CleanupFailure, Failure, GroupError},
     kernel::{book::Book, drive::Outcome, roster::Info},
-    panics::{self, Panic, Suppressed},
+    panics::{self, Panic},
 };
 
 pin_project! {
@@ -123,9 +123,7 @@ where
     if let Some(first) = panics.next() {
         panics.for_each(|panic| node.suppress(panic.into()));
         for failure in failures {
-            let text = format!("{:?}", failure.error());
-            let name = failure.name().map(Into::into);
-            node.suppress(Suppressed::error(name, failure.location(), text));
+            node.suppress(CleanupFailure::from_failure(failure).into());
         }
         cleanup
             .into_iter()

@@ -63,6 +63,24 @@ pub(crate) fn text(payload: &Payload) -> &str {
     }
 }
 
+/// What an error says, for where it cannot be returned as it is. It is dropped here, and a panic of
+/// either is caught: who calls this has to go on.
+pub(crate) fn into_text<E: fmt::Debug>(error: E) -> String {
+    let shown = debug_text(&error);
+    guard("the destructor of an error", || drop(error));
+    shown
+}
+
+/// The same, for an error that goes on.
+pub(crate) fn debug_text<E: fmt::Debug>(error: &E) -> String {
+    let shown = catch(|| format!("{error:?}"));
+    shown.unwrap_or_else(|payload| {
+        let shown = format!("an error that panicked when shown: {}", text(&payload));
+        discard(payload);
+        shown
+    })
+}
+
 /// Runs code of which a panic has nowhere to go, and reports one.
 pub(crate) fn guard(what: &str, f: impl FnOnce()) {
     if let Err(payload) = catch(f) {

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, panic::Location};
 
 use super::{BoxError, Failure, write_who};
-use crate::kernel::roster::Info;
+use crate::{kernel::roster::Info, panics};
 
 /// A release that failed, panicked or was cut by a [grace](crate::Options::grace), or an error that
 /// could not return where it arose; and whose it is.
@@ -24,7 +24,11 @@ enum What {
 impl CleanupFailure {
     /// Turns the failure of a group that cannot return it any more into what any ancestor can.
     pub(crate) fn from_failure<E: fmt::Debug>(failure: Failure<E>) -> Self {
-        CleanupFailure::of_unread(failure.who, &failure.error)
+        CleanupFailure {
+            error: panics::into_text(failure.error).into(),
+            what: What::Unreturned,
+            who: failure.who,
+        }
     }
 
     /// Of an error that may find nobody to return it.
@@ -32,7 +36,7 @@ impl CleanupFailure {
         CleanupFailure {
             who,
             what: What::Unreturned,
-            error: format!("{error:?}").into(),
+            error: panics::debug_text(error).into(),
         }
     }
 

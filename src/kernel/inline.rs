@@ -5,6 +5,9 @@
 //! 2. A push while the opener is not looking wakes it: the opener declares under the lock, after a
 //!    last look at the empty inbox, that it stops looking.
 //! 3. Children are dropped before the body: what the body owns outlives them.
+//! 4. The inbox is closed, under the same lock, when nobody will look any more. A child that comes
+//!    later, from another thread or from the destructor of a sibling, is dropped by who brings it:
+//!    it may own a handle of the scope, and with it the inbox, and would never be freed.
 
 use std::{
     future::Future,
@@ -61,12 +64,18 @@ struct Waiting<'env> {
     children: Vec<BoxedChild<'env>>,
     /// The opener is not looking: who pushes wakes it.
     parked: bool,
+    /// The opener is gone. Never cleared.
+    closed: bool,
 }
 
 impl<'env> Inbox<'env> {
     pub(super) fn push(&self, child: BoxedChild<'env>, scope: &Node) {
         let parked = {
             let mut waiting = self.0.lock();
+            if waiting.closed {
+                drop(waiting);
+                return drop(child);
+            }
             waiting.children.push(child);
             std::mem::take(&mut waiting.parked)
         };
@@ -77,6 +86,16 @@ impl<'env> Inbox<'env> {
 
     fn take(&self) -> Vec<BoxedChild<'env>> {
         std::mem::take(&mut self.0.lock().children)
+    }
+
+    /// Nobody will look any more.
+    fn close(&self) {
+        let left = {
+            let mut waiting = self.0.lock();
+            waiting.closed = true;
+            std::mem::take(&mut waiting.children)
+        };
+        drop(left);
     }
 
     /// Stops looking; false if there is something to collect.
@@ -110,7 +129,7 @@ pin_project! {
                 this.node.cut_off();
             }
             this.children.clear();
-            drop(this.inbox.take());
+            this.inbox.close();
         }
     }
 }
@@ -135,7 +154,7 @@ impl<F: Future> Future for Inline<'_, F> {
             if let Poll::Ready(outcome) = this.drive.as_mut().poll(cx) {
                 // Left over only if an ancestor has forbidden further polls.
                 this.children.clear();
-                drop(this.inbox.take());
+                this.inbox.close();
                 return Poll::Ready(outcome);
             }
             if this.node.is_orphan() {

@@ -23,6 +23,7 @@ mod in_a_group;
 mod in_a_scope;
 mod intervals;
 mod kept_handles;
+mod late_drops;
 mod logs;
 mod misuse;
 mod peers;
