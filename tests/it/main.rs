@@ -33,6 +33,7 @@ mod releases_brackets;
 mod releases_closed;
 mod releases_eager;
 mod releases_inside;
+mod releases_late;
 mod releases_logged;
 mod releases_order;
 mod releases_places;

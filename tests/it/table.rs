@@ -28,6 +28,10 @@ fn the_table_of_the_contract_names_tests_that_exist() {
     tests_in(&folder, &mut tests);
     let table = fs::read_to_string(folder.join("it/README.md")).unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| "));
+    let numbers = rows
+        .clone()
+        .filter_map(|row| row.split(' ').nth(1)?.parse::<u32>().ok());
+    assert!(numbers.eq((1..=44).chain(1..=32)), "44 cases and 32 rules");
     let cells = rows.filter_map(|row| row.split('|').nth(3));
     let named: BTreeSet<_> = cells
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
