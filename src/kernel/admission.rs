@@ -82,8 +82,8 @@ impl Node {
     /// until `closure_left`. The child still counts, so the group is open.
     pub(super) fn closure_stays(&self) {
         let mut inside = self.inside.lock();
-        self.count.enter(false);
         inside.ledger.watch_peak(&self.count);
+        self.count.enter(false);
     }
 
     pub(super) fn closure_left(self: &Arc<Self>) {

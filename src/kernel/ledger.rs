@@ -285,9 +285,9 @@ impl Ledger {
     /// Counts a child in; one that was not admitted stands in line.
     #[inline]
     pub(crate) fn enter(&mut self, count: &Count, cell: &CellRef, ask: Ask, admitted: bool) {
+        self.watch_peak(count);
         count.enter(ask == Ask::Daemon);
         self.spawned += 1;
-        self.watch_peak(count);
         if let Some(limit) = &mut self.limit {
             if admitted {
                 cell.admit();
@@ -297,13 +297,14 @@ impl Ledger {
         }
     }
 
-    /// Somebody has entered. Looks at who left only if more than ever may be living.
+    /// Somebody is about to enter. Looks at who left only if more than ever may be living. Before the
+    /// count goes up: whoever is refused here must not be waited for.
     #[inline]
     pub(super) fn watch_peak(&mut self, count: &Count) {
         match self.slack.checked_sub(1) {
             Some(slack) => self.slack = slack,
             None => {
-                let living = count.living();
+                let living = count.living() + 1;
                 assert!(living < 1 << 30, "too many children in one group");
                 self.peak = self.peak.max(living);
                 self.slack = self.peak - living;

@@ -100,7 +100,9 @@ impl Chunk {
     fn cell(&self, index: usize) -> NonNull<Cell> {
         debug_assert!(index < self.len());
         let cells = self.cells.get().cast::<Cell>();
-        // SAFETY: within the allocation; callers ask for cells of this chunk only.
+        // SAFETY: callers ask for cells of this chunk only (`given` never exceeds its length), so the
+        // pointer stays within the allocation, and is not null. It comes from the `UnsafeCell` of all
+        // cells, so it may be written through and moved to the other cells.
         unsafe { NonNull::new_unchecked(cells.add(index)) }
     }
 }
@@ -163,8 +165,9 @@ pub(crate) struct Roster {
     opened: u32,
 }
 
-// SAFETY: the pointers lead to chunks on which the group has a claim. These may be looked at from
-// any thread, see `CellRef`; their `group` is touched by the one who retires the last child only.
+// SAFETY: the pointers lead to chunks on which the group has a claim, so they are there from
+// whatever thread the list is used; what may be looked at in a chunk from any thread, see `CellRef`.
+// Their `group` is written by the one who retires the last child only, when nobody reads it.
 unsafe impl Send for Roster {}
 
 impl Roster {

@@ -38,7 +38,9 @@ where
 {
     let node = book.node();
     let kept = || match home {
-        // SAFETY: as for `erase::spawn` below: it is dropped after the child has counted out.
+        // SAFETY: the chunk lets go of it after its children have counted out. That may be after
+        // `run` has returned, and `run` has taken all failures before, so the destructor that runs
+        // then meets no value of type `E`.
         Home::Runtime => Some(unsafe { keep(book.clone()) }),
         Home::Inline(_) => None,
     };
@@ -51,8 +53,9 @@ where
         Err((refused, info)) => return Err((refused, info, future)),
     };
     let claim = Claim::new(handle);
-    // SAFETY: the book is kept, here by the caller until the child is where it is polled, and there
-    // by its chunk of cells, or beside it by what keeps an inline child.
+    // SAFETY: the book stays until the child has counted out, since its chunk of cells keeps the
+    // book until the child has retired, which comes later; for an inline child the box that it
+    // stands in keeps the book.
     let child = unsafe { Child::<F, O::Value, E>::new(child, book, queued, future) };
     match home {
         Home::Inline(inbox) => inbox.push(Box::pin(Keeping::new(child, book.clone())), node),
