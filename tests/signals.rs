@@ -9,7 +9,11 @@ use std::{
     future::pending,
     io::{BufRead, BufReader, Lines},
     process::{self, ChildStdout, Command, Stdio},
-    sync::{Arc, Mutex, mpsc::channel},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::channel,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -150,6 +154,45 @@ fn a_process_that_is_told_to_end_ends_in_order() {
         process.says(line);
     }
     process.ends_with(7);
+}
+
+/// A small service with a grace of 100 ms: its connections close, which takes a while, then its store.
+/// The order is the same if a slow machine lets the grace end first.
+#[test]
+fn a_service_with_a_short_grace_exits_in_order() {
+    let mut process = Process::of("a_service_with_a_short_grace_exits_in_order", || {
+        let options = Options::new().stop_on_signals(Duration::from_millis(100));
+        let outcome = options.run(async |g| {
+            let _store = defer((), |()| async { say("store closed") });
+            let connections = g.clone();
+            g.spawn_daemon(async move {
+                let open = Arc::new(AtomicUsize::new(0));
+                for _ in 0..10 {
+                    let open = open.clone();
+                    connections.spawn(async move {
+                        let _connection = defer((), |()| async {
+                            sleep(Duration::from_millis(20)).await;
+                            say("connection closed");
+                        });
+                        if open.fetch_add(1, Ordering::Relaxed) == 9 {
+                            say("ready");
+                        }
+                        cancelled().await;
+                    });
+                }
+                pending::<()>().await
+            });
+            pending::<Result<(), Infallible>>().await
+        });
+        i32::from(outcome.unwrap_err().is_cancelled())
+    });
+    process.says("ready");
+    process.signal("TERM");
+    for _ in 0..10 {
+        process.says("connection closed");
+    }
+    process.says("store closed");
+    process.ends_with(1);
 }
 
 /// Rule 24: tasks that do not look at the question are cancelled when the grace ends, not before,

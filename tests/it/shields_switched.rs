@@ -36,7 +36,7 @@ fn a_scope_shielded_before_entry_runs_to_its_end() {
 fn a_shielded_scope_that_cancels_itself_is_interrupted() {
     for how in [CancelKind::Explicit, CancelKind::Deadline] {
         for inside in [false, true] {
-            sim(SEEDS / 2, move || async move {
+            sim(SEEDS, move || async move {
                 let ledger = Ledger::open();
                 let shielded = CancelScope::new();
                 shielded.shield(true);
