@@ -1,0 +1,5 @@
+//! A release returns nothing, or a result without a value.
+
+fn main() {
+    drop(headcount::defer((), async |()| 5));
+}
