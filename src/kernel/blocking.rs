@@ -270,14 +270,13 @@ mod tests {
     }
 
     impl Thread {
-        fn waker(self) -> Waker {
-            const NOTHING: unsafe fn(*const ()) = |_| ();
-            static TABLE: RawWakerVTable =
-                RawWakerVTable::new(Thread::come, NOTHING, NOTHING, NOTHING);
-            let thread: &'static Thread = Box::leak(Box::new(self));
-            // SAFETY: the functions ask for a `Thread`, which lives for ever and is `Sync`.
-            unsafe { Waker::new(std::ptr::from_ref(thread).cast(), &TABLE) }
-        }
+        const NOTHING: unsafe fn(*const ()) = |_| ();
+        const TABLE: RawWakerVTable = RawWakerVTable::new(
+            Thread::come,
+            Thread::NOTHING,
+            Thread::NOTHING,
+            Thread::NOTHING,
+        );
 
         /// # Safety
         ///
@@ -303,11 +302,13 @@ mod tests {
         let mut blocking = Blocking::new(|_| 7);
         blocking.submitted = true;
         blocking.taken_back = blocking.job.lock().closure.take();
-        let waker = Thread {
+        let thread = Thread {
             job: blocking.job.clone(),
             node: child.clone(),
-        }
-        .waker();
+        };
+        // SAFETY: the functions ask for a `Thread`. It lives longer than the waker, of which every copy
+        // is one that does nothing, and it is `Sync`.
+        let waker = unsafe { Waker::new(std::ptr::from_ref(&thread).cast(), &Thread::TABLE) };
         let mut cx = Context::from_waker(&waker);
         let polled = Frame::Node(&child).catch(|| Pin::new(&mut blocking).poll(&mut cx));
         assert!(matches!(polled, Ok(Poll::Ready(7))));
