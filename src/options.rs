@@ -76,7 +76,8 @@ impl Options {
     /// begins after the body and all children have ended. Releases that have not ended when it is
     /// over are dropped at their next checkpoint (each is polled at least once) and become
     /// [`cleanup_failures`](crate::GroupError::cleanup_failures). It holds for everything below; of
-    /// several graces around a release the one that ends first binds.
+    /// several graces around a release the one that ends first binds. A [`shield`](crate::shield)
+    /// inside a release is still waited for.
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {

@@ -147,13 +147,19 @@ impl Node {
         }
     }
 
-    /// Goes on unwinding with the first panic that the ended boundary holds, if any.
-    pub(crate) fn resume_panic(&self) {
+    /// The first panic that the ended boundary holds, if any; the others are suppressed.
+    pub(super) fn take_panic(&self) -> Option<Panic> {
         let (panics, _) = self.take_held();
         let mut panics = panics.into_iter();
-        if let Some(first) = panics.next() {
-            panics.for_each(|panic| self.suppress(panic.into()));
-            first.resume();
+        let first = panics.next();
+        panics.for_each(|panic| self.suppress(panic.into()));
+        first
+    }
+
+    /// Goes on unwinding with that panic.
+    pub(crate) fn resume_panic(&self) {
+        if let Some(panic) = self.take_panic() {
+            panic.resume();
         }
     }
 

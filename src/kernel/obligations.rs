@@ -89,11 +89,7 @@ impl Obligation {
             Ok(Poll::Ready(outcome)) => outcome,
             Err(payload) => std::panic::resume_unwind(payload),
         };
-        let (panics, _) = self.node.take_held();
-        let mut panics = panics.into_iter();
-        let first = panics.next();
-        panics.for_each(|panic| self.node.suppress(panic.into()));
-        Poll::Ready(match (first, outcome) {
+        Poll::Ready(match (self.node.take_panic(), outcome) {
             (Some(panic), _) => End::Panicked(panic),
             (None, Outcome::Value(released)) => End::Returned(released),
             (None, Outcome::Dropped | Outcome::Misplaced) => End::Cut(self.why_cut().into()),
