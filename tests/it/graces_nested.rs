@@ -165,3 +165,23 @@ fn the_grace_of_a_dropped_group_still_binds_the_releases_below_it() {
         assert_eq!(ledger.now(), 3000);
     });
 }
+
+/// Rule 22: a shield inside a release is waited for; the cut comes at the checkpoint after it.
+#[test]
+fn a_shield_inside_a_release_outlasts_the_grace() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = grace(1).group(async |_| {
+            let _guard = defer(ledger.clone(), async |ledger: Ledger| {
+                shield(sleep(secs(3))).await;
+                ledger.note("step done");
+                checkpoint().await;
+                ledger.note("never");
+            });
+            done()
+        });
+        let error = outcome.await.unwrap_err();
+        assert_eq!(error.cleanup_failures().len(), 1);
+        ledger.expect(&[(3000, "step done")]);
+    });
+}
