@@ -178,6 +178,38 @@ fn a_million_short_children_under_a_limit_leave_the_memory_at_the_level_of_the_l
     );
 }
 
+/// Rule 7: a child that stays does not keep the memory of those that were spawned beside it.
+#[test]
+fn the_memory_of_ended_children_does_not_wait_for_the_others() {
+    on_workers(
+        "the_memory_of_ended_children_does_not_wait_for_the_others",
+        || {
+            const STAY: usize = 200;
+            let outcome = async_std::task::block_on(group(async |g| {
+                // Another one, so that all chunks have their full size.
+                (0..100).for_each(|_| drop(g.spawn(async {})));
+                let before = live();
+                for staying in 1..=STAY {
+                    g.spawn(pending::<()>());
+                    (1..64).for_each(|_| {
+                        let captured = [staying; 16];
+                        g.spawn(async move { _ = std::hint::black_box(captured) });
+                    });
+                    while g.stats().living > staying {
+                        yield_now().await;
+                    }
+                }
+                let each = (live() - before) / STAY as isize;
+                // The cells of 64 children, and not one more task of a few hundred bytes.
+                assert!(each < 12 * 1024, "{each} bytes for each child that stays");
+                g.cancel();
+                Ok::<_, ()>(())
+            }));
+            outcome.unwrap();
+        },
+    );
+}
+
 /// Case 36 under the simulator.
 #[test]
 fn short_children_under_the_simulator_leave_the_memory_at_the_level_of_the_living() {

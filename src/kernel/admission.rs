@@ -46,8 +46,11 @@ impl Node {
             _book: book(),
         };
         let daemon = ask == Ask::Daemon;
-        let (child, handle) = inside.ledger.roster.take_cell(group, info, daemon);
+        let (child, handle, reaped) = inside.ledger.roster.take_cell(group, info, daemon);
         inside.ledger.enter(&self.count, &child, ask, admitted);
+        drop(inside);
+        // Outside the lock (ripe, invariant 3).
+        drop(reaped);
         Ok(Admitted {
             child,
             handle,
@@ -112,7 +115,7 @@ impl Node {
     }
 
     /// Gives access to the list of cells; see `roster`.
-    pub(super) fn with_roster(&self, change: impl FnOnce(&mut Roster)) {
-        change(&mut self.inside.lock().ledger.roster);
+    pub(super) fn with_roster<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
+        change(&mut self.inside.lock().ledger.roster)
     }
 }

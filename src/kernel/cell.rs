@@ -9,6 +9,9 @@
 //!    raises the flag before it looks for the waker. The mutex of the slot orders the two, so one
 //!    of them sees the other.
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
+//! 5. The memory of the task is the handle's until it leaves (`GONE`), and the chunk's from then on.
+//!    A handle that leaves drops it if the child has ended, or if the chunk has already given up the
+//!    tasks that it keeps (`LEFT_OUT`); the chunk drops it when it does so, or else when it is freed.
 
 use std::{
     cell::UnsafeCell,
@@ -24,7 +27,10 @@ use super::{
     node::Node,
     roster::ChunkPtr,
 };
-use crate::cancel::{CancelKind, CancelReason};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    runtime::Spawned,
+};
 
 /// The child has a place under the limit. Set under the lock of the group, never cleared; without
 /// a limit it is never set.
@@ -45,6 +51,8 @@ const OCCUPIED: u32 = 1 << 7;
 const AWAITED: u32 = 1 << 8;
 /// An output stands in the cell. Set together with `DONE`, cleared by the handle.
 const STORED: u32 = 1 << 9;
+/// The chunk keeps no tasks any more. Set once, when it gives them up, never cleared.
+const LEFT_OUT: u32 = 1 << 10;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
 
@@ -67,6 +75,8 @@ pub(crate) struct Cell {
     pub(super) chunk: ChunkPtr,
     info: Info,
     slot: Lock<Slot>,
+    /// The memory of the child's task; invariant 5.
+    task: UnsafeCell<Spawned>,
 }
 
 #[derive(Default)]
@@ -94,6 +104,7 @@ impl Cell {
             chunk,
             info,
             slot: Lock::default(),
+            task: UnsafeCell::default(),
         }
     }
 
@@ -303,7 +314,16 @@ impl Cell {
     #[inline]
     pub(super) unsafe fn leave(this: NonNull<Cell>) -> bool {
         // SAFETY: the handle has not left yet, so its claim keeps the cell.
-        unsafe { this.as_ref() }.forget_joiner();
+        let cell = unsafe { this.as_ref() };
+        // Relaxed: `AWAITED` is the handle's own, and of the others nothing is read.
+        let flags = cell.flags.load(Ordering::Relaxed);
+        if flags & AWAITED != 0 {
+            cell.forget_joiner();
+        }
+        if flags & (DONE | LEFT_OUT) != 0 {
+            // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
+            unsafe { cell.drop_task() };
+        }
         // SAFETY: as above, until the flag is up. The child may free the cell before the call that
         // raises it returns, so that call gets a reference to the word alone, which promises
         // nothing about the memory, and not one to the cell.
@@ -311,13 +331,36 @@ impl Cell {
         flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
     }
 
-    /// Relaxed: the flag is the handle's own.
-    #[inline]
     fn forget_joiner(&self) {
-        if self.flags.load(Ordering::Relaxed) & AWAITED != 0 {
-            let joiner = self.slot.lock().joiner.take();
-            // Guarded: a panic must not keep the handle from leaving.
-            crate::panics::guard("the destructor of a waker", || drop(joiner));
+        let joiner = self.slot.lock().joiner.take();
+        // Guarded: a panic must not keep the handle from leaving.
+        crate::panics::guard("the destructor of a waker", || drop(joiner));
+    }
+
+    /// # Safety
+    ///
+    /// The task is the caller's by invariant 5.
+    #[inline]
+    pub(super) unsafe fn keep_task(&self, spawned: Spawned) {
+        // SAFETY: as the caller promises.
+        unsafe { *self.task.get() = spawned };
+    }
+
+    /// # Safety
+    ///
+    /// The task is the caller's by invariant 5.
+    unsafe fn drop_task(&self) {
+        // SAFETY: as the caller promises.
+        unsafe { *self.task.get() = Spawned::default() };
+    }
+
+    /// The chunk keeps the memory of the task no longer. Called once.
+    pub(super) fn give_up_task(&self) {
+        // Acquire: the handle put it there before it left.
+        let before = self.flags.fetch_or(LEFT_OUT, Ordering::AcqRel);
+        if before & GONE != 0 {
+            // SAFETY: the handle has left, so the task is the chunk's, for which this call stands.
+            unsafe { self.drop_task() };
         }
     }
 }

@@ -14,7 +14,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::runtime::{Label, Runtime};
+use crate::runtime::{Label, Runtime, Spawned};
+
+/// Futures of up to this many words may be kept in memory for a while after their end.
+const KEPT_WORDS: usize = 32;
 
 /// A future of which the type, and with it any lifetime, is forgotten.
 struct Erased<const N: usize> {
@@ -100,7 +103,7 @@ impl<const N: usize> Drop for Erased<N> {
 /// Either `F` is `'static`, or the caller sees to it that everything `F` borrows lives until the
 /// future has returned `Ready` or was dropped, and that a future which has returned `Ready` holds
 /// nothing any more whose destructor could look at what was borrowed.
-pub(crate) unsafe fn spawn<F>(runtime: &Runtime, label: Label<'_>, future: F)
+pub(crate) unsafe fn spawn<F>(runtime: &Runtime, label: Label<'_>, future: F) -> Spawned
 where
     F: Future<Output = ()> + Send,
 {
@@ -114,7 +117,7 @@ where
     in_words!(
         3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256
     );
-    in_words::<_, 1>(runtime, label, Box::pin(future));
+    in_words::<_, 1>(runtime, label, Box::pin(future))
 }
 
 /// Have `N` words room for an `F`, and the alignment?
@@ -123,9 +126,13 @@ const fn fits<F, const N: usize>() -> bool {
 }
 
 #[inline]
-fn in_words<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F)
+fn in_words<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F) -> Spawned
 where
     F: Future<Output = ()> + Send,
 {
-    runtime.spawn(label, Erased::<N>::new(future));
+    let spawned = runtime.spawn(label, Erased::<N>::new(future));
+    match N <= KEPT_WORDS {
+        true => spawned,
+        false => Spawned::default(),
+    }
 }

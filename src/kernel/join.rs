@@ -10,6 +10,7 @@ use super::{
     context,
     roster::{CellRef, End, Info},
 };
+use crate::runtime::Spawned;
 
 /// The claim of a handle on the output of its child. Owns the output once the child has ended, so
 /// for the drop checker it owns a `T`; it refers to nothing else that may have borrowed.
@@ -34,6 +35,13 @@ impl<T> Claim<T> {
 
     pub(crate) fn cell(&self) -> &CellRef {
         &self.cell
+    }
+
+    /// Keeps the memory of the child's task; called once, by who made the claim.
+    #[inline]
+    pub(super) fn keep(&self, spawned: Spawned) {
+        // SAFETY: this is the handle, which has not left and is not shared yet.
+        unsafe { self.cell.keep_task(spawned) };
     }
 
     pub(crate) fn cancel(&self) {

@@ -19,7 +19,7 @@ use std::{collections::VecDeque, mem::MaybeUninit, sync::Arc, task::Waker};
 
 use super::{
     atomic::{AtomicU64, Lock, Ordering},
-    roster::{CellRef, Group, Hold, Roster},
+    roster::{self, CellRef, Hold, Roster},
 };
 
 /// Somebody waits for the children to end, and who entered has been added. Never cleared.
@@ -382,7 +382,7 @@ impl Ledger {
         });
         Closed {
             spawners: wakers.collect(),
-            _group: self.roster.close(),
+            _rest: self.roster.close(),
         }
     }
 
@@ -396,7 +396,7 @@ impl Ledger {
 #[must_use]
 pub(crate) struct Closed {
     spawners: Vec<Waker>,
-    _group: Option<Group>,
+    _rest: roster::Closed,
 }
 
 impl Closed {

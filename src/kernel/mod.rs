@@ -18,6 +18,7 @@ mod links;
 pub(crate) mod node;
 pub(crate) mod obligations;
 mod requests;
+mod ripe;
 mod roll_call;
 pub(crate) mod roster;
 pub(crate) mod spawn;

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! 1. A chunk of n cells starts with n children and n claims, those of the cells that are not yet
-//!    given out included, and with one claim of the group. Whoever brings the word to zero frees it.
+//!    given out included, with one claim of the group, and with what invariant 6 says. Whoever
+//!    brings the word to zero frees it.
 //! 2. The claim of a cell is given up once: by the child as it retires if it found the handle gone,
 //!    by the handle if it found the child done. So a handle may look at the cell until it left, a
 //!    child until it has retired, and both for longer if they hold a claim of their own (`Hold`).
@@ -18,9 +19,13 @@
 //!    then, by the group itself. This breaks the circle between the group and the chunk.
 //! 5. A cell is written before it is given out, under the lock of the group, and not moved. Whoever
 //!    walks over a chunk learned under that lock how many cells had been given out.
+//! 6. Besides, a chunk has one more child, the *last*, and one more claim. They belong to who retires
+//!    the child that makes the chunk ripe, who may thus tell the group: the claim goes to the
+//!    group's list of ripe chunks (`ripe`), then the last child retires.
 
 use std::{
     cell::UnsafeCell,
+    collections::VecDeque,
     mem::MaybeUninit,
     ops::Deref,
     panic::{RefUnwindSafe, UnwindSafe},
@@ -33,6 +38,7 @@ use super::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
     cell::Cell,
     node::Node,
+    ripe::{Reaped, Ripe},
 };
 
 /// One child, in the lower half of the word of a chunk.
@@ -72,7 +78,7 @@ fn open<const N: usize>(group: Option<Group>, index: usize) -> ChunkPtr {
     static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let first_id = NEXT_ID.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
     let held = match &group {
-        Some(_) => N as u64 * (CHILD + CLAIM) + CLAIM,
+        Some(_) => N as u64 * (CHILD + CLAIM) + CHILD + 2 * CLAIM,
         None => N as u64 * CLAIM,
     };
     let mut chunk = Box::<Chunk<[MaybeUninit<Cell>; N]>>::new_uninit();
@@ -163,6 +169,7 @@ pub(crate) struct Roster {
     open: Option<ChunkPtr>,
     /// How many chunks there have been: small groups get small ones.
     opened: u32,
+    ripe: Ripe,
 }
 
 // SAFETY: the pointers lead to chunks on which the group has a claim, so they are there from
@@ -177,10 +184,14 @@ impl Roster {
         group: impl FnOnce() -> Group,
         info: Info,
         daemon: bool,
-    ) -> (CellRef, CellRef) {
+    ) -> (CellRef, CellRef, Reaped) {
+        let mut reaped = Reaped::default();
         let chunk = match self.open {
             Some(chunk) => chunk,
-            None => self.open_chunk(group()),
+            None => {
+                reaped = self.ripe.reap();
+                self.open_chunk(group())
+            }
         };
         // SAFETY: the open chunk has cells to give out, which count as children (invariant 1).
         let this = unsafe { chunk.as_ref() };
@@ -192,7 +203,7 @@ impl Roster {
         if index + 1 == this.len() {
             self.open = None;
         }
-        (CellRef(cell), CellRef(cell))
+        (CellRef(cell), CellRef(cell), reaped)
     }
 
     #[cold]
@@ -212,19 +223,26 @@ impl Roster {
 
     /// The chunks to wake on a cancel, to be walked outside the lock.
     pub(crate) fn chunks(&self) -> Vec<Walk> {
-        let walk = |&chunk: &ChunkPtr| {
-            // SAFETY: the group has a claim on the chunks of its list, which is locked.
-            let given = unsafe { chunk.as_ref() }.given.load(Ordering::Relaxed);
-            // SAFETY: as above.
-            let claim = unsafe { ChunkClaim::new(chunk) };
-            Walk { claim, given }
-        };
+        // SAFETY: the group has a claim on the chunks of its list, which is locked.
+        let walk = |&chunk: &ChunkPtr| Walk::new(unsafe { ChunkClaim::new(chunk) });
         self.chunks.iter().map(walk).collect()
     }
 
-    /// Retires the cells that nobody will ask for any more (invariant 4). What their chunk kept is
-    /// to be dropped outside the lock.
-    pub(super) fn close(&mut self) -> Option<Group> {
+    /// A chunk became ripe; gives one that has to give up its tasks, outside the lock.
+    fn ripen(&mut self, chunk: ChunkClaim) -> Option<Walk> {
+        self.ripe.push(chunk).map(Walk::new)
+    }
+
+    /// Gives what is to be dropped outside the lock.
+    pub(super) fn close(&mut self) -> Closed {
+        Closed {
+            _group: self.close_open(),
+            _ripe: self.ripe.close(),
+        }
+    }
+
+    /// Retires the cells that nobody will ask for any more (invariant 4). Gives what their chunk kept.
+    fn close_open(&mut self) -> Option<Group> {
         let chunk = self.open.take()?;
         // SAFETY: the group has a claim on the chunks of its list, which is locked.
         let this = unsafe { chunk.as_ref() };
@@ -232,8 +250,16 @@ impl Roster {
         // SAFETY: nobody else has the cells that were not given out, and `open` was taken, so that
         // they are given up once (invariant 4).
         let left = unsafe { give_up(chunk, rest as u64 * (CHILD + CLAIM)) };
-        debug_assert!(left.is_some(), "the group has a claim of its own");
-        if left.is_none_or(|left| left as u32 != 0) {
+        let mut left = left.map_or(0, |left| left as u32);
+        let ripe = ripe_at(this.len());
+        if left <= ripe && ripe < left + rest as u32 {
+            // It became ripe now, and it keeps its tasks no longer than its children need them.
+            // SAFETY: the claim and the last child are those of who makes it ripe (invariant 6).
+            drop(unsafe { ChunkClaim::ripe(chunk) });
+            // SAFETY: as above.
+            left = unsafe { give_up(chunk, CHILD) }.map_or(0, |left| left as u32);
+        }
+        if left != 0 {
             return None;
         }
         self.remove(this);
@@ -264,6 +290,12 @@ impl Roster {
 unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
     // SAFETY: as the caller promises; the group's claim still keeps the chunk.
     unsafe { (*chunk.as_ref().group.get()).take() }
+}
+
+/// What a close leaves to drop.
+pub(super) struct Closed {
+    _group: Option<Group>,
+    _ripe: VecDeque<ChunkClaim>,
 }
 
 /// The way of a child or of a handle to its cell, good as long as invariant 2 says.
@@ -324,11 +356,15 @@ impl CellRef {
     #[inline]
     pub(super) fn retire(&self, owed: bool) {
         let part = if owed { CHILD } else { CHILD + CLAIM };
-        let chunk = self.chunk;
+        let (chunk, ripe) = (self.chunk, ripe_at(self.chunk().len()));
         // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
         // zero, since the group gives up its claim later.
         let left = unsafe { give_up(chunk, part) };
-        if left.is_some_and(|left| left as u32 == 0) {
+        let Some(left) = left else { return };
+        if left as u32 == ripe {
+            // SAFETY: the caller's child was the one that makes the chunk ripe.
+            unsafe { ripen(chunk) };
+        } else if left as u32 == 0 {
             // SAFETY: that was the last child, and the caller's.
             unsafe { vacate(chunk) };
         }
@@ -352,6 +388,37 @@ impl CellRef {
         // SAFETY: both point into the cells of one chunk.
         let index = unsafe { self.0.offset_from(chunk.cell(0)) };
         chunk.first_id + index as u64
+    }
+}
+
+/// How many children are left in a chunk, the last one included, when it becomes ripe.
+const fn ripe_at(len: usize) -> u32 {
+    (len / 2) as u32 + 1
+}
+
+/// Tells the group that half of the children of a chunk have retired, and retires its last child
+/// (invariant 6).
+///
+/// # Safety
+///
+/// The caller has retired the child that makes the chunk ripe.
+#[cold]
+unsafe fn ripen(chunk: ChunkPtr) {
+    // SAFETY: the last child has not retired, which is the caller's, so the group is there
+    // (invariant 3).
+    let group = unsafe { (*chunk.as_ref().group.get()).as_ref() };
+    let node = &group.expect("the last child has not retired").node;
+    // SAFETY: the claim is that of who makes the chunk ripe.
+    let claim = unsafe { ChunkClaim::ripe(chunk) };
+    if let Some(oldest) = node.with_roster(|roster| roster.ripen(claim)) {
+        oldest.give_up_tasks();
+    }
+    // SAFETY: the last child is retired here only. The word cannot come to zero, since the group
+    // gives up its claim later.
+    let left = unsafe { give_up(chunk, CHILD) };
+    if left.is_some_and(|left| left as u32 == 0) {
+        // SAFETY: that was the last of all children.
+        unsafe { vacate(chunk) };
     }
 }
 
@@ -384,7 +451,7 @@ impl Drop for ReleaseOnDrop {
 }
 
 /// A claim on a chunk of one's own.
-struct ChunkClaim(ChunkPtr);
+pub(super) struct ChunkClaim(ChunkPtr);
 
 // SAFETY: as for `CellRef`.
 unsafe impl Send for ChunkClaim {}
@@ -403,6 +470,28 @@ impl ChunkClaim {
             .fetch_add(CLAIM, Ordering::Relaxed);
         assert!(before < 1 << 63, "too many references to one cell");
         ChunkClaim(chunk)
+    }
+
+    /// # Safety
+    ///
+    /// Called once for a chunk, by who makes it ripe (invariant 6).
+    unsafe fn ripe(chunk: ChunkPtr) -> Self {
+        ChunkClaim(chunk)
+    }
+
+    /// Have all children of the chunk retired? Relaxed: nothing follows from it but who frees what.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.held() as u32 == 0
+    }
+
+    /// Is this the last that keeps the chunk?
+    fn is_last(&self) -> bool {
+        self.held() == CLAIM
+    }
+
+    fn held(&self) -> u64 {
+        // SAFETY: the claim keeps the chunk.
+        unsafe { self.0.as_ref() }.held.load(Ordering::Relaxed)
     }
 }
 
@@ -452,12 +541,27 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
+    /// Over the cells that were given out until now. Under the lock of the group.
+    fn new(claim: ChunkClaim) -> Self {
+        // SAFETY: the claim keeps the chunk.
+        let given = unsafe { claim.0.as_ref() }.given.load(Ordering::Relaxed);
+        Walk { claim, given }
+    }
+
     fn cells(&self) -> impl Iterator<Item = &Cell> {
         // SAFETY: the claim keeps the chunk.
         let chunk = unsafe { self.claim.0.as_ref() };
         // SAFETY: these had been written when the walk was prepared (invariant 5), and cells are
         // shared until they are freed.
         (0..self.given).map(|index| unsafe { chunk.cell(index).as_ref() })
+    }
+
+    /// Gives up the tasks that the chunk keeps. Called once for a chunk.
+    fn give_up_tasks(self) {
+        // If nobody else has the chunk, it is freed with them.
+        if !self.claim.is_last() {
+            self.cells().for_each(Cell::give_up_task);
+        }
     }
 
     /// Asks the daemons among the children to end.

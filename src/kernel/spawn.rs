@@ -70,7 +70,9 @@ where
             // counted itself out; that is the last thing a child does, after its future, output
             // and errors are gone (`child`, invariant 3). What the wrapper still holds then is a
             // cell without an output and a book from which `run` has taken the errors.
-            node.with_runtime(|runtime| unsafe { erase::spawn(runtime, label, child) });
+            let spawned =
+                node.with_runtime(|runtime| unsafe { erase::spawn(runtime, label, child) });
+            claim.keep(spawned);
         }
     }
     Ok(claim)

@@ -6,8 +6,8 @@
 //!
 //! Invariants:
 //! 1. `spawn` never polls the future inside the call, and never waits.
-//! 2. What is given to `spawn` and `spawn_blocking` is detached: the seam keeps no handle. It is
-//!    polled (run) to its end, or dropped early. async-std does the latter only at the end of the
+//! 2. What is given to `spawn` and `spawn_blocking` is detached: whoever keeps or drops a `Spawned`
+//!    decides about memory only. It is polled (run) to its end, or dropped early. async-std does the latter only at the end of the
 //!    process; the simulator does it when a simulation ends or fails.
 //! 3. `block_on` returns only with the output. The one exception is a simulation that winds up
 //!    under a blocking closure: there it drops the future first, then every task that this left,
@@ -41,6 +41,14 @@ pub(crate) enum Runtime {
     Sim(Arc<sim::Core>),
 }
 
+/// The memory of a task that was spawned. The task runs without it; who drops it last, this or the
+/// task as it ends, frees the memory.
+#[derive(Default)]
+pub(crate) struct Spawned {
+    #[cfg(all(feature = "async-std", not(loom)))]
+    _handle: Option<self::async_std::Spawned>,
+}
+
 /// How a task is called in reports.
 #[derive(Clone, Copy)]
 #[cfg_attr(
@@ -72,7 +80,7 @@ impl Runtime {
 
     /// Schedules `fut`, detached.
     #[track_caller]
-    pub(crate) fn spawn<F>(&self, label: Label<'_>, fut: F)
+    pub(crate) fn spawn<F>(&self, label: Label<'_>, fut: F) -> Spawned
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -81,9 +89,14 @@ impl Runtime {
         match self {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
-            Runtime::AsyncStd => self::async_std::spawn(fut),
+            Runtime::AsyncStd => Spawned {
+                _handle: Some(self::async_std::spawn(fut)),
+            },
             #[cfg(feature = "testing")]
-            Runtime::Sim(core) => core.spawn(label, Box::pin(fut)),
+            Runtime::Sim(core) => {
+                core.spawn(label, Box::pin(fut));
+                Spawned::default()
+            }
         }
     }
 
@@ -223,7 +236,7 @@ mod tests {
             name: None,
             location: Location::caller(),
         };
-        advice(&|runtime| runtime.spawn(label, async {}));
+        advice(&|runtime| _ = runtime.spawn(label, async {}));
         advice(&|runtime| runtime.spawn_blocking(label, || ()));
         advice(&|runtime| _ = runtime.now());
         advice(&|runtime| drop(runtime.timer()));
@@ -261,7 +274,7 @@ mod tests {
         Runtime::AsyncStd.block_on(async move {
             let runtime = Runtime::default_runtime();
             assert!(Runtime::inside_task());
-            runtime.spawn(label, async move { arrive(&task) });
+            drop(runtime.spawn(label, async move { arrive(&task) }));
             runtime.spawn_blocking(label, move || {
                 Runtime::AsyncStd.blocking_checkpoint();
                 arrive(&closure);
