@@ -10,8 +10,9 @@
 //!    of them sees the other.
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
 //! 5. The memory of the task is the handle's until it leaves (`GONE`), and the chunk's from then on.
-//!    A handle that leaves drops it if the child has ended, or if the chunk has already given up the
-//!    tasks that it keeps (`LEFT_OUT`); the chunk drops it when it does so, or else when it is freed.
+//!    A handle that leaves drops it if the chunk has already given up the tasks that it keeps
+//!    (`LEFT_OUT`); the chunk drops it when it does so, or else when it is freed. No handle drops it
+//!    at the end of its child: the worker that has just told it so is still busy with the task.
 
 use std::{
     cell::UnsafeCell,
@@ -315,12 +316,12 @@ impl Cell {
     pub(super) unsafe fn leave(this: NonNull<Cell>) -> bool {
         // SAFETY: the handle has not left yet, so its claim keeps the cell.
         let cell = unsafe { this.as_ref() };
-        // Relaxed: `AWAITED` is the handle's own, and of the others nothing is read.
+        // Relaxed: `AWAITED` is the handle's own, and nothing is read because of `LEFT_OUT`.
         let flags = cell.flags.load(Ordering::Relaxed);
         if flags & AWAITED != 0 {
             cell.forget_joiner();
         }
-        if flags & (DONE | LEFT_OUT) != 0 {
+        if flags & LEFT_OUT != 0 {
             // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
             unsafe { cell.drop_task() };
         }
