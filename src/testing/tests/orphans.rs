@@ -83,6 +83,22 @@ fn nobody_is_left_of_what_ran_inside_boundaries() {
     });
 }
 
+/// The empty place of such a closure in the queue of the simulation is nobody.
+#[test]
+fn a_closure_that_was_taken_back_before_it_began_is_not_left() {
+    explore(0..100, || {
+        assert_no_orphans(async {
+            let outcome = group(async |g| {
+                let closure = g.spawn_blocking(|_| ());
+                checkpoint().await;
+                closure.cancel();
+                Ok::<_, Infallible>(())
+            });
+            outcome.await.unwrap();
+        })
+    });
+}
+
 #[test]
 fn a_child_spawned_into_a_group_further_out_is_left_and_named() {
     let line = line!() + 3;
