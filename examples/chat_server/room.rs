@@ -40,7 +40,11 @@ impl Room {
     ///
     /// The receiver has what is to be sent to the new member, and ends when it has left. If it falls
     /// behind by more than [`BACKLOG`] lines, its `session` is cancelled.
-    pub fn enter(&self, name: String, session: CancelScope) -> Option<(Member, Receiver<Arc<str>>)> {
+    pub fn enter(
+        &self,
+        name: String,
+        session: CancelScope,
+    ) -> Option<(Member, Receiver<Arc<str>>)> {
         let (outbox, lines) = async_channel::bounded(BACKLOG);
         let mut members = self.lock();
         if members.closed {

@@ -38,7 +38,9 @@ async fn session<I: Incoming, O: Outgoing>(room: Room, incoming: I, outgoing: O)
     };
     let cut = CancelScope::new();
     // `Cancelled`: the room has shown it out. An error: the connection is gone. Either way it is over.
-    let _ = cut.enter(talk(room, name, cut.clone(), lines, outgoing)).await;
+    let _ = cut
+        .enter(talk(room, name, cut.clone(), lines, outgoing))
+        .await;
 }
 
 async fn talk<I: Incoming, O: Outgoing>(
