@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 use super::{SECOND, ask, checkpoint, failure, spawn, spawn_blocking};
 use crate::group;
 use crate::testing::schedule::FRUITLESS_CHECKPOINTS;
-use crate::testing::{Sim, elapsed, explore, seed, wait_all_blocked};
+use crate::testing::{Sim, elapsed, explore, inside, seed, wait_all_blocked};
 use crate::time::sleep;
 
 #[test]
@@ -138,7 +138,9 @@ fn a_wait_that_is_dropped_or_kept_past_the_end_leaves_no_trace() {
                 Poll::Ready(())
             })
             .await;
+            assert!(inside::simulation("").lock().watchers.any());
         }
+        assert!(!inside::simulation("").lock().watchers.any());
         spawn(pending());
         sleep(SECOND).await;
     });
