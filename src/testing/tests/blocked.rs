@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::{SECOND, ask, checkpoint, failure, spawn, spawn_blocking};
 use crate::group;
@@ -43,7 +44,7 @@ fn the_wait_is_over_before_time_moves() {
     explore(0..20, || async {
         spawn(sleep(SECOND));
         wait_all_blocked().await;
-        assert_eq!(elapsed(), SECOND * 0);
+        assert_eq!(elapsed(), Duration::ZERO);
         sleep(SECOND).await;
         wait_all_blocked().await;
         assert_eq!(elapsed(), SECOND);
@@ -101,7 +102,7 @@ fn blocking_closures_are_waited_for_unless_they_wait_themselves() {
             }
             wait_all_blocked().await;
             assert_eq!(ran.load(Ordering::SeqCst), 3);
-            assert_eq!(elapsed(), SECOND * 0);
+            assert_eq!(elapsed(), Duration::ZERO);
             Ok::<_, Infallible>(())
         });
         outcome.await.unwrap();
