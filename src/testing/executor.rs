@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::thread::JoinHandle;
 
+use super::orphans;
 use super::report;
 use super::schedule::{Stuck, Turn};
 use super::state::{BoxFuture, Core, Job, MAIN, Payload, Phase, Work};
@@ -45,7 +46,9 @@ impl Executor {
         let stuck = loop {
             let turn = self.core.lock().next_turn(self.core.max_steps);
             match turn {
-                Turn::Poll(id, future, waker) => self.poll(id, future, waker),
+                Turn::Poll(id, future, waker, region) => {
+                    orphans::within(&region, || self.poll(id, future, waker));
+                }
                 Turn::Start(id, job) => self.start(id, job),
                 Turn::Resume(id) => self.resume(id),
                 Turn::Wake(wakers) => {
@@ -167,13 +170,13 @@ impl Executor {
             };
             self.resume(id);
         }
-        let timers = {
+        let wakers = {
             let mut state = self.core.lock();
             state.phase = Phase::Over;
             debug_assert!(state.entities.is_empty());
-            state.clock.close()
+            (state.clock.close(), state.watchers.release())
         };
-        self.guarded(|| drop(timers));
+        self.guarded(|| drop(wakers));
     }
 
     /// Newest first, with what the destructors spawn.

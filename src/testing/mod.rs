@@ -17,6 +17,11 @@
 //! assert_eq!(took, Duration::from_secs(24 * 3600));
 //! ```
 //!
+//! Beside the two: [`Sequencer`] makes tasks take turns, [`wait_all_blocked`] waits until what was
+//! set off has come to rest, [`assert_no_orphans`] finds who was left behind,
+//! [`assert_checkpoints`] and [`assert_no_checkpoints`] tell where others may run. The
+//! [guide] puts them together.
+//!
 //! # What replays
 //!
 //! Everything that waits through this crate. A seed gives the same schedule on every machine; a new
@@ -41,17 +46,30 @@
 //! can run and no timer is set, it reports a deadlock. A task that waits for real I/O shows up
 //! there.
 
+mod blocked;
+mod checkpoints;
 mod clock;
 mod executor;
 mod explore;
+mod inside;
+mod orphans;
 mod random;
 mod report;
 mod schedule;
+mod sequencer;
 pub(crate) mod sim;
 mod state;
 #[cfg(test)]
 mod tests;
 mod threads;
 
+#[doc = include_str!("../../docs/testing.md")]
+pub mod guide {}
+
+pub use blocked::wait_all_blocked;
+pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
 pub use explore::explore;
+pub use inside::{elapsed, seed};
+pub use orphans::assert_no_orphans;
+pub use sequencer::{Sequencer, Turn};
 pub use sim::Sim;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Weak;
+use std::time::Duration;
 
 use super::schedule::{ALL_STEPS, Stuck};
 use super::state::{Core, Entity, MAIN, Parked, State, Work};
@@ -30,10 +32,44 @@ pub(super) fn stuck(core: &Core, state: &State, stuck: Stuck) -> String {
             core.max_steps.saturating_mul(ALL_STEPS)
         ),
     };
+    list(&mut text, state.entities.iter());
+    for sequence in state.sequences.iter().filter_map(Weak::upgrade) {
+        if let Some(report) = sequence.report() {
+            text.push_str(&report);
+            text.push('\n');
+        }
+    }
+    if stuck == Stuck::Deadlock {
+        text.push_str("A task that waits for real I/O or for another thread shows up here too.\n");
+    }
+    let _ = write!(text, "Replay with Sim::new({seed}).");
+    text
+}
+
+/// Who is left when a future has ended, if anybody is.
+pub(super) fn orphans<'a>(
+    seed: u64,
+    now: Duration,
+    left: impl Iterator<Item = (&'a u64, &'a Entity)>,
+) -> Option<String> {
+    let mut lines = String::new();
+    let count = list(&mut lines, left);
+    (count > 0).then(|| {
+        format!(
+            "the future has ended, at {now:?} of virtual time, seed {seed}, and {count} that were \
+             started inside it have not. Who is left:\n{lines}"
+        )
+    })
+}
+
+/// Writes a line for each, and tells how many there are.
+fn list<'a>(text: &mut String, entities: impl Iterator<Item = (&'a u64, &'a Entity)>) -> usize {
+    let mut all = 0;
     // Equal lines are counted, in the order in which they first appear.
     let mut lines: Vec<(String, usize)> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
-    for (&id, entity) in &state.entities {
+    for (&id, entity) in entities {
+        all += 1;
         let line = line(id, entity);
         match index.get(&line) {
             Some(&at) => lines[at].1 += 1,
@@ -55,11 +91,7 @@ pub(super) fn stuck(core: &Core, state: &State, stuck: Stuck) -> String {
         let rest: usize = lines[LINES..].iter().map(|(_, count)| count).sum();
         let _ = writeln!(text, "  … and {rest} more");
     }
-    if stuck == Stuck::Deadlock {
-        text.push_str("A task that waits for real I/O or for another thread shows up here too.\n");
-    }
-    let _ = write!(text, "Replay with Sim::new({seed}).");
-    text
+    all
 }
 
 fn line(id: u64, entity: &Entity) -> String {

@@ -3,12 +3,13 @@
 //! Invariants:
 //! 1. The choice depends on the seed and on the order of earlier events, and on nothing else.
 //! 2. Time moves when nothing can run, or when nothing can run but closures that have been asking
-//!    their tokens in vain for long.
+//!    their tokens in vain for long; and not before who waits for that moment has had a turn.
 //! 3. Every turn counts towards the bounds, so that no simulation goes on for ever.
 
 use std::sync::{Arc, Condvar};
 use std::task::Waker;
 
+use super::orphans::Region;
 use super::state::{BoxFuture, Closure, Entity, Job, Parked, Phase, State, Work};
 
 /// So many questions of blocking closures to their tokens in a row, with nothing else able to run,
@@ -28,10 +29,10 @@ const SPIN_BURST: u64 = 64;
 
 /// What the executor does next.
 pub(super) enum Turn {
-    Poll(u64, BoxFuture, Waker),
+    Poll(u64, BoxFuture, Waker, Option<Arc<Region>>),
     Start(u64, Job),
     Resume(u64),
-    /// Time moved.
+    /// Time moved, or those who waited for everybody else to be blocked may go on.
     Wake(Vec<Waker>),
     /// The main future and all closures have ended.
     Finished,
@@ -61,6 +62,9 @@ impl State {
                 return Turn::Stuck(Stuck::Endless);
             }
             if self.ready.is_empty() || self.only_spinning() {
+                if self.watchers.any() {
+                    return Turn::Wake(self.watchers.release());
+                }
                 if let Some(wakers) = self.clock.advance() {
                     self.fruitless = 0;
                     if !self.main_ended {
@@ -80,7 +84,7 @@ impl State {
                 Work::Task(future) => {
                     if let Some(future) = future.take() {
                         self.fruitless = 0;
-                        return Turn::Poll(id, future, entity.waker.clone());
+                        return Turn::Poll(id, future, entity.waker.clone(), entity.region.clone());
                     }
                 }
                 Work::Closure(_) => {
@@ -163,7 +167,7 @@ impl State {
         if self.fruitless < FRUITLESS_CHECKPOINTS {
             return self.ready.is_empty();
         }
-        if self.clock.has_timers() {
+        if self.clock.has_timers() || self.watchers.any() {
             return false;
         }
         self.ready.is_empty() || (self.fruitless % SPIN_BURST != 0 && self.only_spinning())

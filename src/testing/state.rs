@@ -14,11 +14,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
+use super::blocked::Watchers;
 use super::clock::Clock;
+use super::orphans::{self, Region};
 use super::random::Random;
+use super::sequencer::Sequence;
 use crate::runtime::Label;
 use crate::time::Instant;
 
@@ -41,6 +44,9 @@ pub(crate) struct Core {
 pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) random: Random,
+    pub(super) watchers: Watchers,
+    /// Those that tasks have taken steps of, for the report.
+    pub(super) sequences: Vec<Weak<Sequence>>,
     next_id: u64,
     pub(super) entities: BTreeMap<u64, Entity>,
     pub(super) ready: Vec<u64>,
@@ -75,6 +81,8 @@ pub(super) struct Entity {
     pub(super) location: &'static Location<'static>,
     pub(super) waker: Waker,
     pub(super) queued: bool,
+    /// Where it was spawned, for `assert_no_orphans`.
+    pub(super) region: Option<Arc<Region>>,
     pub(super) work: Work,
 }
 
@@ -120,6 +128,8 @@ impl Core {
             state: Mutex::new(State {
                 clock: Clock::default(),
                 random: Random::new(seed),
+                watchers: Watchers::default(),
+                sequences: Vec::new(),
                 next_id: MAIN,
                 entities: BTreeMap::new(),
                 ready: Vec::new(),
@@ -179,10 +189,23 @@ impl Core {
                 location: label.location,
                 waker,
                 queued: true,
+                region: orphans::current(),
                 work,
             },
         );
         state.ready.push(id);
+    }
+
+    /// Notes a sequencer, to tell of it when nothing goes on.
+    pub(super) fn know(&self, sequence: &Arc<Sequence>) {
+        let sequences = &mut self.lock().sequences;
+        if !sequences
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(sequence))
+        {
+            sequences.retain(|known| known.strong_count() > 0);
+            sequences.push(Arc::downgrade(sequence));
+        }
     }
 
     /// Forgets a task or closure that has ended.

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 
 use super::executor::discard;
+use super::orphans::{self, Region};
 use super::state::{Core, EntityWaker, Job, Parked, Payload, Phase, State};
 use crate::kernel::context;
 use crate::runtime::Runtime;
@@ -79,10 +80,13 @@ impl Core {
     pub(super) fn start(self: &Arc<Self>, id: u64, job: Job) -> std::io::Result<JoinHandle<()>> {
         self.lock().baton = Some(id);
         let core = self.clone();
+        let region = self.region_of(id);
         let body = move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let _role = RoleGuard::enter(core.clone(), Some(id));
-                context::with_runtime(&Runtime::Sim(core.clone()), job);
+                orphans::within(&region, || {
+                    context::with_runtime(&Runtime::Sim(core.clone()), job);
+                });
             }));
             let panic = outcome.err().filter(|payload| !payload.is::<Stopped>());
             core.end_closure(id, panic);
@@ -94,6 +98,10 @@ impl Core {
             self.lock().baton = None;
         }
         thread
+    }
+
+    fn region_of(&self, id: u64) -> Option<Arc<Region>> {
+        self.lock().entities.get(&id)?.region.clone()
     }
 
     fn end_closure(&self, id: u64, panic: Option<Payload>) {

@@ -1,8 +1,12 @@
 //! Tests of the simulator, through the runtime seam.
 
+mod blocked;
+mod checkpoints;
 mod closures;
 mod ending;
+mod orphans;
 mod schedule;
+mod sequencer;
 mod usage;
 
 use std::any::Any;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{SECOND, Trace, failure, spawn, spawn_blocking};
 use crate::kernel::context;
 use crate::runtime::Runtime;
-use crate::testing::explore::{advice, chosen, explore_all};
+use crate::testing::explore::{advice, asked_for, explore_all};
 use crate::testing::sim::Sim;
 use crate::time::sleep;
 
@@ -58,7 +58,7 @@ fn explore_stops_at_the_first_seed_that_fails() {
 }
 
 #[test]
-fn explore_runs_only_the_seed_that_is_asked_for() {
+fn explore_runs_only_the_seeds_that_are_asked_for() {
     let order = || {
         let trace = Trace::default();
         let all = trace.clone();
@@ -74,20 +74,28 @@ fn explore_runs_only_the_seed_that_is_asked_for() {
         })
     };
     let (trace, test) = order();
-    explore_all(Some(42), 0..3, Location::caller(), test);
+    explore_all(Some(42..=42), 0..3, Location::caller(), test);
     assert_eq!(trace.take().concat(), "51670234");
     let (trace, test) = order();
+    explore_all(Some(10..=15), 0..3, Location::caller(), test);
+    assert_eq!(trace.take().len(), 6 * 8);
+    let (trace, test) = order();
     explore_all(None, 0..3, Location::caller(), test);
-    assert_eq!(trace.take().len(), 24);
+    assert_eq!(trace.take().len(), 3 * 8);
 }
 
 #[test]
 fn explore_without_seeds_or_with_a_bad_variable_is_refused() {
     let text = failure(|| explore_all(None, [], Location::caller(), || async {}));
     assert!(text.contains("no seeds"), "{text}");
-    assert_eq!(chosen(None), None);
-    assert_eq!(chosen(Some("".into())), None);
-    assert_eq!(chosen(Some("18446744073709551615".into())), Some(u64::MAX));
-    let text = failure(|| chosen(Some("twelve".into())));
-    assert!(text.contains("has to be a number"), "{text}");
+    assert_eq!(asked_for(None), None);
+    assert_eq!(asked_for(Some("".into())), None);
+    let seeds = |text: &str| asked_for(Some(text.into())).unwrap();
+    assert_eq!(seeds("18446744073709551615"), u64::MAX..=u64::MAX);
+    assert_eq!(seeds("3..5"), 3..=4);
+    for nonsense in ["twelve", "5..5", "5..3", "..", "1..", "-1..4"] {
+        let text = failure(|| seeds(nonsense));
+        assert!(text.contains("has to be a number"), "{text}");
+        assert!(text.contains(nonsense), "{text}");
+    }
 }
