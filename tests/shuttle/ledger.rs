@@ -6,9 +6,10 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard},
+    task::{Poll, Waker},
 };
 
 use headcount::{Deferred, GroupError, Suppressed, checkpoint, defer};
@@ -36,6 +37,7 @@ struct Book {
     taken: Vec<&'static str>,
     released: Vec<&'static str>,
     marks: Vec<&'static str>,
+    waiters: Vec<Waker>,
     broken: Vec<String>,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -153,8 +155,34 @@ impl Ledger {
         })
     }
 
+    /// Writes that something happened, and wakes who waits for it.
     pub fn mark(&self, name: &'static str) {
-        self.book().marks.push(name);
+        let waiters = {
+            let mut book = self.book();
+            book.marks.push(name);
+            std::mem::take(&mut book.waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for a mark.
+    pub async fn until(&self, name: &'static str) {
+        poll_fn(|cx| {
+            let mut book = self.book();
+            if book.marks.contains(&name) {
+                return Poll::Ready(());
+            }
+            book.waiters.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    pub fn is_there(&self, name: &str) -> bool {
+        self.book()
+            .present
+            .get(name)
+            .is_some_and(|count| *count > 0)
     }
 
     pub fn has(&self, name: &str) -> bool {

@@ -39,7 +39,10 @@ fn a_place_is_not_lost_with_the_child_it_was_for() {
         let opening = Options::new().limit(1).group(async |g| {
             let child = |name| {
                 let witness = ledger.clone();
-                ledger.child(name, async move { witness.mark(name) })
+                ledger.child(name, async move {
+                    checkpoint().await;
+                    witness.mark(name);
+                })
             };
             g.spawn(child("one"));
             let two = g.spawn(child("two"));

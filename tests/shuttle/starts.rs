@@ -33,7 +33,12 @@ fn program(cancelled: Cancelled) {
             witness.child("child", async move {
                 checkpoint().await;
                 started.send(inside.keep("value"));
+                // Between the drop of a value that is refused and this look there is no step.
+                let refused = !inside.is_there("value") && !inside.has("started");
                 checkpoint().await;
+                if refused {
+                    inside.breaks("a child went on that could not start".to_owned());
+                }
                 inside.mark("the child went on");
                 Ok::<_, u32>(())
             })
