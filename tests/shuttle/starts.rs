@@ -4,13 +4,33 @@ use std::future::pending;
 
 use headcount::{CancelScope, Started, checkpoint, group};
 
-use crate::{engine::explore_all, ledger::Ledger};
+use shuttle::{current::me, scheduler::TaskId};
+
+use crate::{
+    engine::explore_all,
+    ledger::{Kept, Ledger},
+};
 
 /// Who is cancelled by another thread.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cancelled {
     Source,
     Target,
+}
+
+/// What a child sends. If it is refused, the child's own task drops it.
+struct Value {
+    _kept: Kept,
+    ledger: Ledger,
+    child: TaskId,
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if me() == self.child {
+            self.ledger.mark("refused");
+        }
+    }
 }
 
 fn program(cancelled: Cancelled) {
@@ -32,11 +52,13 @@ fn program(cancelled: Cancelled) {
             let inside = witness.clone();
             witness.child("child", async move {
                 checkpoint().await;
-                started.send(inside.keep("value"));
-                // Between the drop of a value that is refused and this look there is no step.
-                let refused = !inside.is_there("value") && !inside.has("started");
+                started.send(Value {
+                    _kept: inside.keep("value"),
+                    ledger: inside.clone(),
+                    child: me(),
+                });
                 checkpoint().await;
-                if refused {
+                if inside.has("refused") {
                     inside.breaks("a child went on that could not start".to_owned());
                 }
                 inside.mark("the child went on");
