@@ -178,13 +178,6 @@ impl Ledger {
         .await
     }
 
-    pub fn is_there(&self, name: &str) -> bool {
-        self.book()
-            .present
-            .get(name)
-            .is_some_and(|count| *count > 0)
-    }
-
     pub fn has(&self, name: &str) -> bool {
         self.book().marks.contains(&name)
     }

@@ -4,12 +4,7 @@ use std::future::pending;
 
 use headcount::{CancelScope, Started, checkpoint, group};
 
-use shuttle::{current::me, scheduler::TaskId};
-
-use crate::{
-    engine::explore_all,
-    ledger::{Kept, Ledger},
-};
+use crate::{engine::explore_all, ledger::Ledger};
 
 /// Who is cancelled by another thread.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,48 +13,28 @@ enum Cancelled {
     Target,
 }
 
-/// What a child sends. If it is refused, the child's own task drops it.
-struct Value {
-    _kept: Kept,
-    ledger: Ledger,
-    child: TaskId,
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        if me() == self.child {
-            self.ledger.mark("refused");
-        }
-    }
-}
-
 fn program(cancelled: Cancelled) {
     let ledger = Ledger::new();
     let result = ledger.root(group(async |target| {
         let source = CancelScope::new();
-        match cancelled {
-            Cancelled::Source => {
-                let source = source.clone();
-                ledger.thread(move || source.cancel());
+        let (to_cancel, handle, canceller) = (source.clone(), target.clone(), ledger.clone());
+        ledger.thread(move || {
+            match cancelled {
+                Cancelled::Source => to_cancel.cancel(),
+                Cancelled::Target => handle.cancel(),
             }
-            Cancelled::Target => {
-                let target = target.clone();
-                ledger.thread(move || target.cancel());
-            }
-        }
+            canceller.mark("cancelled");
+        });
         let witness = ledger.clone();
         let child = |started: Started<_>| {
             let inside = witness.clone();
             witness.child("child", async move {
                 checkpoint().await;
-                started.send(Value {
-                    _kept: inside.keep("value"),
-                    ledger: inside.clone(),
-                    child: me(),
-                });
+                let late = inside.has("cancelled");
+                started.send(inside.keep("value"));
                 checkpoint().await;
-                if inside.has("refused") {
-                    inside.breaks("a child went on that could not start".to_owned());
+                if late {
+                    inside.breaks("a child of a cancelled caller went on".to_owned());
                 }
                 inside.mark("the child went on");
                 Ok::<_, u32>(())
