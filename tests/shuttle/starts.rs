@@ -1,6 +1,10 @@
 //! `start` against the ends of its source and its target.
 
-use std::future::pending;
+use std::{
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    task::Poll,
+};
 
 use headcount::{CancelScope, Started, checkpoint, group};
 
@@ -30,7 +34,8 @@ fn program(cancelled: Cancelled) {
             let inside = witness.clone();
             witness.child("child", async move {
                 checkpoint().await;
-                let late = inside.has("cancelled");
+                // (While the caller is about to wait, it does not know the child, nor the child it.)
+                let late = inside.has("cancelled") && inside.has("the caller waits");
                 started.send(inside.keep("value"));
                 checkpoint().await;
                 if late {
@@ -40,7 +45,13 @@ fn program(cancelled: Cancelled) {
                 Ok::<_, u32>(())
             })
         };
-        let outcome = source.enter(target.start(child)).await;
+        let mut start = pin!(target.start(child));
+        let start = poll_fn(|cx| {
+            let polled = start.as_mut().poll(cx);
+            ledger.mark("the caller waits");
+            polled
+        });
+        let outcome = source.enter(start).await;
         match outcome {
             Ok(Ok(_value)) => ledger.mark("started"),
             Ok(Err(error)) => assert!(error.is_cancelled()),
@@ -91,11 +102,11 @@ fn a_dropped_start_leaves_nobody() {
             };
             let mut start = Box::pin(target.start(child));
             let mut left = 2;
-            let polled = std::future::poll_fn(|cx| {
+            let polled = poll_fn(|cx| {
                 left -= 1;
                 match start.as_mut().poll(cx) {
-                    std::task::Poll::Pending if left > 0 => std::task::Poll::Pending,
-                    other => std::task::Poll::Ready(other.is_ready()),
+                    Poll::Pending if left > 0 => Poll::Pending,
+                    other => Poll::Ready(other.is_ready()),
                 }
             });
             let witness = ledger.clone();
