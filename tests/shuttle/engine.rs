@@ -19,7 +19,7 @@ use shuttle::{
 };
 
 /// Schedules of each of the two random kinds, unless `SHUTTLE_SCHEDULES` says otherwise.
-const SCHEDULES: usize = 1_500;
+const SCHEDULES: usize = 3_000;
 /// The same schedules in each run, unless `SHUTTLE_RANDOM_SEED` says otherwise.
 const SEED: u64 = 1;
 /// Forced switches that PCT spreads over a schedule, plus one.
