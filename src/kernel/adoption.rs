@@ -138,13 +138,19 @@ impl Node {
         )
     }
 
-    /// Keeps the typed failures until an orphan has ended.
-    fn keep_failures(&self) {
+    /// Marks this boundary as an orphan, and keeps its typed failures until it has ended; false if it
+    /// is one already. In one step: the last child may settle the orphan as soon as it sees the mark,
+    /// and has to find what is kept.
+    fn become_orphan(&self) -> bool {
         let mut inside = self.inside.lock();
+        if self.raise(ORPHAN) & ORPHAN != 0 {
+            return false;
+        }
         if !self.has(ENDED) {
             let inherited = &mut inside.inherited;
             inherited.kept = inherited.salvage.as_ref().and_then(Weak::upgrade);
         }
+        true
     }
 
     /// The first panic that the ended boundary holds, if any; the others are suppressed.
@@ -286,10 +292,9 @@ pub(crate) fn orphan(node: Arc<Node>) {
 pub(super) fn orphan_all(start: Arc<Node>) {
     let mut work = vec![start];
     while let Some(node) = work.pop() {
-        if node.raise(ORPHAN) & ORPHAN != 0 {
+        if !node.become_orphan() {
             continue;
         }
-        node.keep_failures();
         node.cut_off();
         // Its body is gone, or never runs again: a shield there protects nobody.
         node.deactivate();

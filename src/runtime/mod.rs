@@ -2,7 +2,7 @@
 //!
 //! Everything that the crate wants from a runtime goes through [`Runtime`]: spawning, blocking
 //! closures, the clock, timers, and blocking a thread on a future. Only the file `async_std.rs`
-//! beside this one names async-std.
+//! beside this one names async-std, and only `shuttle.rs` the model checker of `tests/shuttle`.
 //!
 //! Invariants:
 //! 1. `spawn` never polls the future inside the call, and never waits.
@@ -15,6 +15,8 @@
 
 #[cfg(all(feature = "async-std", not(loom)))]
 mod async_std;
+#[cfg(shuttle)]
+mod shuttle;
 
 use std::future::Future;
 use std::panic::Location;
@@ -31,11 +33,15 @@ use crate::time::Instant;
 pub(crate) enum Runtime {
     /// There is none: every operation panics with advice.
     // With a default runtime only the tests make it.
-    #[cfg_attr(all(feature = "async-std", not(loom)), allow(dead_code))]
+    #[cfg_attr(any(shuttle, all(feature = "async-std", not(loom))), allow(dead_code))]
     Absent,
     /// The global executor of async-std.
     #[cfg(all(feature = "async-std", not(loom)))]
+    #[cfg_attr(shuttle, allow(dead_code))]
     AsyncStd,
+    /// An execution of shuttle that is going on.
+    #[cfg(shuttle)]
+    Shuttle,
     /// A simulation that is going on.
     #[cfg(feature = "testing")]
     Sim(Arc<sim::Core>),
@@ -72,9 +78,11 @@ fn absent() -> ! {
 impl Runtime {
     /// async-std where it is compiled in, else none.
     pub(crate) fn default_runtime() -> Runtime {
-        #[cfg(all(feature = "async-std", not(loom)))]
+        #[cfg(shuttle)]
+        return Runtime::Shuttle;
+        #[cfg(all(feature = "async-std", not(any(loom, shuttle))))]
         return Runtime::AsyncStd;
-        #[cfg(not(all(feature = "async-std", not(loom))))]
+        #[cfg(not(any(shuttle, all(feature = "async-std", not(loom)))))]
         return Runtime::Absent;
     }
 
@@ -92,6 +100,11 @@ impl Runtime {
             Runtime::AsyncStd => Spawned {
                 _handle: Some(self::async_std::spawn(fut)),
             },
+            #[cfg(shuttle)]
+            Runtime::Shuttle => {
+                self::shuttle::spawn(fut);
+                Spawned::default()
+            }
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => {
                 core.spawn(label, Box::pin(fut));
@@ -108,6 +121,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::spawn_blocking(job),
+            #[cfg(shuttle)]
+            Runtime::Shuttle => self::shuttle::spawn_blocking(job),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.spawn_blocking(label, Box::new(job)),
         }
@@ -120,6 +135,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::now(),
+            #[cfg(shuttle)]
+            Runtime::Shuttle => self::shuttle::now(),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.now(),
         }
@@ -132,6 +149,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => Timer(Kind::AsyncStd(self::async_std::Timer::new())),
+            #[cfg(shuttle)]
+            Runtime::Shuttle => Timer(Kind::Shuttle(self::shuttle::Timer::new())),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => Timer(Kind::Sim(sim::Timer::new(core.clone()))),
         }
@@ -144,6 +163,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::block_on(fut),
+            #[cfg(shuttle)]
+            Runtime::Shuttle => self::shuttle::block_on(fut),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.block_on(fut),
         }
@@ -169,6 +190,8 @@ impl Runtime {
         match self {
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.blocking_checkpoint(),
+            #[cfg(shuttle)]
+            Runtime::Shuttle => self::shuttle::blocking_checkpoint(),
             _ => {}
         }
     }
@@ -179,7 +202,10 @@ pub(crate) struct Timer(Kind);
 
 enum Kind {
     #[cfg(all(feature = "async-std", not(loom)))]
+    #[cfg_attr(shuttle, allow(dead_code))]
     AsyncStd(self::async_std::Timer),
+    #[cfg(shuttle)]
+    Shuttle(self::shuttle::Timer),
     #[cfg(feature = "testing")]
     Sim(sim::Timer),
 }
@@ -192,6 +218,8 @@ impl Timer {
         match self.0 {
             #[cfg(all(feature = "async-std", not(loom)))]
             Kind::AsyncStd(ref mut timer) => timer.set(at),
+            #[cfg(shuttle)]
+            Kind::Shuttle(ref mut timer) => timer.set(at),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.set(at),
         }
@@ -202,6 +230,8 @@ impl Timer {
         match self.0 {
             #[cfg(all(feature = "async-std", not(loom)))]
             Kind::AsyncStd(ref mut timer) => timer.clear(),
+            #[cfg(shuttle)]
+            Kind::Shuttle(ref mut timer) => timer.clear(),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.clear(),
         }
@@ -212,6 +242,8 @@ impl Timer {
         match self.0 {
             #[cfg(all(feature = "async-std", not(loom)))]
             Kind::AsyncStd(ref mut timer) => timer.poll(cx),
+            #[cfg(shuttle)]
+            Kind::Shuttle(ref mut timer) => timer.poll(cx),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.poll(cx),
         }
