@@ -80,7 +80,8 @@ impl<'a> Story<'a> {
 
     /// Where in the ledger something happens to this site or below it.
     pub fn lives_below(&self, id: Id) -> impl Iterator<Item = usize> + '_ {
-        let events = self.below(id).flat_map(|below| self.of(below));
+        let let_in = self.below(id).filter(|below| !self.refused(*below));
+        let events = let_in.flat_map(|below| self.of(below));
         events.filter(|(_, event)| is_life(*event)).map(|(index, _)| index)
     }
 
