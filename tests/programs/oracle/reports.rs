@@ -85,8 +85,11 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
             }
             let is_child = by != group;
             let supervised = is_child && story.shape.is_supervised(group);
+            let kept = || story.dropping(story.shape.code_of(by)) > story.returned(group);
             match story.returned(group).map(|index| story.entries[index].event) {
                 _ if supervised && place == Place::Handle(by) => true,
+                // Its handle was dropped unread after the group had returned.
+                Some(_) if supervised && place == Place::Suppressed && kept() => true,
                 Some(Event::Returned(_, Outcome::Failed(..))) => place == Place::Failures(group),
                 Some(Event::Returned(_, Outcome::Panicked(_))) => place == Place::Suppressed,
                 // It could not return, or the failure was too late for it.

@@ -56,7 +56,7 @@ impl World {
         } else {
             ended.next_turn()
         };
-        self.conclude(id, open, end, [body, alone, ended], around)
+        self.conclude(id, open, end, [body, alone, *now], around)
     }
 
     fn body_ended(&mut self, id: Id, end: End, at: Time, around: &Around) {
@@ -87,6 +87,10 @@ impl World {
         }
         let mut late = Vec::new();
         for child in children.iter().filter(|child| child.daemon) {
+            // How soon one is told to end that comes when the others have been told is left open.
+            if child.spawned.nanos > over.nanos && child.ended > child.spawned {
+                return Err(Unknown);
+            }
             if child.ended.nanos > over.nanos || child.spawned.nanos == over.nanos {
                 late.push(child.id);
             } else if child.ended.nanos == over.nanos {
@@ -132,7 +136,7 @@ impl World {
         }
         if end == End::Value {
             // Cancelled from above while a child lives, the value is dropped with the rest.
-            let doomed = alone > body && around.is_cut(alone);
+            let doomed = alone > body && around.is_cut(alone)?;
             if doomed && around.cut.at < body {
                 return Err(Unknown);
             }
@@ -141,7 +145,7 @@ impl World {
                 return Ok(End::Value);
             }
         }
-        if around.is_cut(ended) {
+        if around.is_cut(ended)? {
             return Ok(End::Cut);
         }
         returns(Outcome::SaysCancelled(0, 0));
@@ -259,7 +263,7 @@ impl World {
             End::Error(error) => Outcome::Error(error),
             End::Panic(by) => Outcome::Panicked(by),
             End::Cut => match absorbs {
-                Some(outcome) if !around.is_cut(ended) => outcome,
+                Some(outcome) if !around.is_cut(*now)? => outcome,
                 _ => return Ok(End::Cut),
             },
         };

@@ -84,7 +84,7 @@ impl World {
         let supervised = around.supervised.contains(&group);
         let Child { end, ended, .. } = self.groups[&group].children[child];
         let failed = matches!(end, End::Error(_) | End::Panic(_)) && !supervised;
-        let cancels_us = failed && around.is_cut(ended);
+        let cancels_us = failed && around.is_cut(ended)?;
         if failed && around.shielded {
             return Err(Unknown);
         }

@@ -36,13 +36,14 @@ impl Around {
         }
     }
 
-    /// Has this code been asked to end by then? At one instant, only one's own steps have an order;
-    /// what others do is what made this the instant.
-    pub(super) fn is_cut(&self, by: Time) -> bool {
-        match self.cut.by == self.task {
-            true => self.cut.at <= by,
-            false => self.cut.at.nanos <= by.nanos,
+    /// Has this code been asked to end by then? What others do later at the same instant may have
+    /// come first.
+    pub(super) fn is_cut(&self, by: Time) -> Sure<bool> {
+        let later = self.cut.at > by;
+        if later && self.cut.at.nanos == by.nanos && self.cut.by != self.task {
+            return Err(Unknown);
         }
+        Ok(!later)
     }
 
     pub(super) fn group(&self, up: u8) -> Seen {
