@@ -7,8 +7,9 @@
 //! - `oracle` compares the ledger with the rules. It knows the program, and nothing of the kernel.
 //! - `reference` computes when everything ends, for programs where that is determined.
 //!
-//! `tests/properties.rs` and `fuzz/` run them.
+//! `engine` runs one and asks the oracle. `tests/properties.rs` and `fuzz/` use it.
 
+pub mod engine;
 pub mod generate;
 pub mod grammar;
 mod homes;

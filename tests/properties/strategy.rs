@@ -48,8 +48,10 @@ impl Strategy for Cases {
 }
 
 /// The program that this seed gives.
-pub fn program_of(seed: u8) -> Program {
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+pub fn program_of(seed: u64) -> Program {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     generate::program(&mut Random(&mut rng))
 }
 
