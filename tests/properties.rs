@@ -23,9 +23,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use proptest::test_runner::{
-    Config, FileFailurePersistence, TestCaseError, TestError, TestRunner,
-};
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
 use programs::{
     engine::{complaints, on_threads, simulate},
@@ -78,23 +76,26 @@ fn what_comes_out_of_a_random_program_is_what_the_rules_say() {
 fn what_comes_out_on_real_threads_is_what_the_rules_say() {
     /// So many programs back, it is seen whether anything has happened after the end.
     const LATER: usize = 20;
-    on_workers("what_comes_out_on_real_threads_is_what_the_rules_say", || {
-        let mut latest: VecDeque<(Program, Ledger)> = VecDeque::new();
-        for seed in 0..u64::from(programs_wanted(1000)) {
-            let program = program_of(seed);
-            let ledger = on_threads(&program);
-            latest.push_back((program, ledger));
-            let looked_at = [latest.len().checked_sub(1), latest.len().checked_sub(LATER)];
-            for (program, ledger) in looked_at.into_iter().flatten().map(|n| &latest[n]) {
-                if let Some(what) = complaints(program, &ledger.entries(), Pace::Hurried) {
-                    panic!("{what}\n\n{program}");
+    on_workers(
+        "what_comes_out_on_real_threads_is_what_the_rules_say",
+        || {
+            let mut latest: VecDeque<(Program, Ledger)> = VecDeque::new();
+            for seed in 0..u64::from(programs_wanted(1000)) {
+                let program = program_of(seed);
+                let ledger = on_threads(&program);
+                latest.push_back((program, ledger));
+                let looked_at = [latest.len().checked_sub(1), latest.len().checked_sub(LATER)];
+                for (program, ledger) in looked_at.into_iter().flatten().map(|n| &latest[n]) {
+                    if let Some(what) = complaints(program, &ledger.entries(), Pace::Hurried) {
+                        panic!("{what}\n\n{program}");
+                    }
+                }
+                if latest.len() == LATER {
+                    latest.pop_front();
                 }
             }
-            if latest.len() == LATER {
-                latest.pop_front();
-            }
-        }
-    });
+        },
+    );
 }
 
 /// The reference gives up where the schedule decides; that must not be everywhere.

@@ -1,7 +1,8 @@
 //! Makes programs out of choices, wherever those come from.
 
 use super::grammar::{
-    Act, Block, Blocking, Ends, Enter, Fate, Open, Opener, Program, Release, Spawn, Start, Ticks, Way,
+    Act, Block, Blocking, Ends, Enter, Fate, Open, Opener, Program, Release, Spawn, Start, Ticks,
+    Way,
 };
 
 /// A source of choices.

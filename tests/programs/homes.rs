@@ -9,8 +9,8 @@ use std::{
 };
 
 use headcount::{
-    Deferred, JoinHandle, Scope, StartError, Started, SupervisedHandle, Supervisor,
-    TaskError, TaskGroup,
+    Deferred, JoinHandle, Scope, StartError, Started, SupervisedHandle, Supervisor, TaskError,
+    TaskGroup,
 };
 
 use super::{

@@ -3,9 +3,7 @@
 use std::{panic::AssertUnwindSafe, panic::catch_unwind, panic::resume_unwind, time::Duration};
 
 use futures_util::future::{Either, select};
-use headcount::{
-    CancelScope, Deferred, GroupError, Options, Started, TaskGroup, time::Instant,
-};
+use headcount::{CancelScope, Deferred, GroupError, Options, Started, TaskGroup, time::Instant};
 
 use super::{
     grammar::{
@@ -295,8 +293,7 @@ impl Env {
         }
         if id == ROOT {
             let env = self.clone();
-            options =
-                options.on_suppressed(move |left| env.report(left.text(), Place::Suppressed));
+            options = options.on_suppressed(move |left| env.report(left.text(), Place::Suppressed));
         }
         options
     }

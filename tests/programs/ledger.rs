@@ -245,7 +245,10 @@ impl Drop for Tracked {
 
 /// Who threw this. A payload that is none of ours unwinds on.
 pub fn thrower(payload: Payload) -> (Id, Payload) {
-    match payload.downcast_ref::<String>().and_then(|text| parse(text)) {
+    match payload
+        .downcast_ref::<String>()
+        .and_then(|text| parse(text))
+    {
         Some(Origin::Panic(id)) => (id, payload),
         _ => resume_unwind(payload),
     }

@@ -30,9 +30,8 @@ fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
             // Rule 21: what the code around owns outlives everything below.
             let inline = site.kind.is_boundary() && site.holder == site.code;
             let around = site.code.filter(|_| inline);
-            let around = around.filter(|&code| {
-                story.lost(code).is_none() && story.forgotten(code).is_none()
-            });
+            let around = around
+                .filter(|&code| story.lost(code).is_none() && story.forgotten(code).is_none());
             let dropped = around.and_then(|code| story.dropping(code));
             (id, story.returned(id), joined(id), dropped)
         })
@@ -74,7 +73,9 @@ fn everything_ends_once(story: &Story<'_>, complaints: &mut Complaints) {
         let is_forgotten = story.forgotten(id).is_some();
         if site.kind == Kind::Release {
             let taken = events().filter(|e| matches!(e, Event::Deferred(_))).count();
-            let begun = events().filter(|e| matches!(e, Event::Releasing(_))).count();
+            let begun = events()
+                .filter(|e| matches!(e, Event::Releasing(_)))
+                .count();
             let ended = |e: &Event| matches!(e, Event::Released(..) | Event::Cut(_));
             let ended = events().filter(ended).count();
             if begun > taken || ended > begun || (!is_forgotten && ended < taken) {
@@ -94,7 +95,9 @@ fn everything_ends_once(story: &Story<'_>, complaints: &mut Complaints) {
         let made = events().filter(|e| matches!(e, Event::Made(_))).count();
         let dropped = events().filter(|e| matches!(e, Event::Dropped(_))).count();
         if dropped > made || (!is_forgotten && dropped < made) {
-            complaints.push(format!("{id} was made {made} times and dropped {dropped} times"));
+            complaints.push(format!(
+                "{id} was made {made} times and dropped {dropped} times"
+            ));
         }
         let mut over = None;
         for (index, event) in story.of(id) {
@@ -105,7 +108,9 @@ fn everything_ends_once(story: &Story<'_>, complaints: &mut Complaints) {
                 (Event::Ready(..), None) => over = Some("ready"),
                 (Event::Dropping(_), _) => over = Some("dropped"),
                 (Event::Joined(_, Joined::Value), None) => {
-                    complaints.push(format!("the handle of {id} gave a value before there was one"));
+                    complaints.push(format!(
+                        "the handle of {id} gave a value before there was one"
+                    ));
                 }
                 _ => {}
             }
@@ -130,7 +135,9 @@ fn everything_is_dropped(story: &Story<'_>, complaints: &mut Complaints) {
                 || story.forgotten(id).is_some()
                 || (matches!(thing, Thing::Output(_)) && story.forgotten(handle).is_some());
             if died > born || (died < born && !kept) {
-                complaints.push(format!("{thing:?} came to life {born} times and died {died} times"));
+                complaints.push(format!(
+                    "{thing:?} came to life {born} times and died {died} times"
+                ));
             }
         }
     }
@@ -148,7 +155,9 @@ fn a_start_waits(story: &Story<'_>, complaints: &mut Complaints) {
         let sent = story.place(child, |event| matches!(event, Event::Sent(_)));
         match returned {
             Some((index, Outcome::Value)) if sent.is_none_or(|sent| sent > index) => {
-                complaints.push(format!("start {child} returned before its child had started"));
+                complaints.push(format!(
+                    "start {child} returned before its child had started"
+                ));
             }
             Some((index, Outcome::NotStarted)) => {
                 if let Some(late) = story.lives_below(child).find(|&late| late > index) {

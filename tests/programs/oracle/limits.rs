@@ -32,7 +32,9 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
         for change in changes.values() {
             living += change;
             if living > i32::from(limit) {
-                complaints.push(format!("{living} children of {group} live, of at most {limit}"));
+                complaints.push(format!(
+                    "{living} children of {group} live, of at most {limit}"
+                ));
                 break;
             }
         }

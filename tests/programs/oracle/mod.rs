@@ -10,6 +10,7 @@
 //!
 //! `shape` is the tree that the rules speak of, and `story` the ledger by step.
 
+#[cfg(test)]
 mod forged;
 mod lifetimes;
 mod limits;

@@ -2,11 +2,7 @@
 
 use crate::programs::{grammar::Id, ledger::Event};
 
-use super::{
-    Complaints,
-    shape::Kind,
-    story::Story,
-};
+use super::{Complaints, shape::Kind, story::Story};
 
 /// A release that began.
 struct Run {
@@ -33,12 +29,16 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
         .filter_map(|(&id, _)| run(story, id))
         .collect();
     for run in &runs {
-        let graced = story.shape.ancestors(run.id).any(|id| {
-            matches!(story.shape.site(id).kind, Kind::Group { grace: true, .. })
-        });
+        let graced = story
+            .shape
+            .ancestors(run.id)
+            .any(|id| matches!(story.shape.site(id).kind, Kind::Group { grace: true, .. }));
         let cut = story.place(run.id, |event| matches!(event, Event::Cut(_)));
         if cut.is_some() && !graced {
-            complaints.push(format!("release {} was cut though there is no grace", run.id));
+            complaints.push(format!(
+                "release {} was cut though there is no grace",
+                run.id
+            ));
         }
         for other in &runs {
             pair(story, run, other, complaints);
@@ -73,13 +73,21 @@ fn pair(story: &Story<'_>, one: &Run, other: &Run, complaints: &mut Complaints) 
         let torn_down = !one.given && !other.given;
         let same = one.code == other.code;
         if same && torn_down && one.taken < other.taken && one.begun < other.begun {
-            complaints.push(format!("release {first} ran before {second}, which was taken later"));
+            complaints.push(format!(
+                "release {first} ran before {second}, which was taken later"
+            ));
         }
     }
-    let is_inner = story.shape.ancestors(first).skip(1).any(|id| id == other.boundary);
+    let is_inner = story
+        .shape
+        .ancestors(first)
+        .skip(1)
+        .any(|id| id == other.boundary);
     // A child may still come while a release of the group runs.
     let both = one.taken < other.begun && other.begun < one.ended;
     if is_inner && !other.given && both {
-        complaints.push(format!("release {second} began before {first} ended, which is further in"));
+        complaints.push(format!(
+            "release {second} began before {first} ended, which is further in"
+        ));
     }
 }

@@ -41,7 +41,9 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
         }
     }
     for (origin, places) in reports {
-        complaints.push(format!("{origin:?} was reported {places:?} and never happened"));
+        complaints.push(format!(
+            "{origin:?} was reported {places:?} and never happened"
+        ));
     }
 }
 
@@ -62,13 +64,15 @@ fn cut_releases(story: &Story<'_>, reported: usize, complaints: &mut Complaints)
         }
     }
     if reported < cut || reported > cut + kept {
-        complaints.push(format!("{cut} releases were cut and {reported} reported so"));
+        complaints.push(format!(
+            "{cut} releases were cut and {reported} reported so"
+        ));
     }
 }
 
 /// Is this the place that the rules give?
 fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
-    let around = |id: Id| story.shape.around(by).any(|other| other == id);
+    let around = |id: Id| story.climbs(by).contains(&id);
     match origin {
         Origin::Error(_) => {
             let Some(group) = story.shape.group_of(by) else {
@@ -79,14 +83,17 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
                 return match place {
                     Place::Start(id) => id == by,
                     // The caller could not return.
-                    Place::Cleanups(id) => story.shape.around(call).any(|other| other == id),
+                    Place::Cleanups(id) => story.climbs(call).contains(&id),
                     place => place == Place::Suppressed,
                 };
             }
             let is_child = by != group;
             let supervised = is_child && story.shape.is_supervised(group);
             let kept = || story.dropping(story.shape.code_of(by)) > story.returned(group);
-            match story.returned(group).map(|index| story.entries[index].event) {
+            match story
+                .returned(group)
+                .map(|index| story.entries[index].event)
+            {
                 _ if supervised && place == Place::Handle(by) => true,
                 // Its handle was dropped unread after the group had returned.
                 Some(_) if supervised && place == Place::Suppressed && kept() => true,
@@ -108,9 +115,9 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
         Origin::Release(_) => match place {
             // The nearest that returns a `GroupError`, unless that could not return.
             Place::Cleanups(id) => {
-                let mut groups = story.shape.ancestors(by).filter(|&id| {
-                    matches!(story.shape.site(id).kind, Kind::Group { .. })
-                });
+                let climbs = story.climbs(by).into_iter();
+                let is_group = |id: &Id| matches!(story.shape.site(*id).kind, Kind::Group { .. });
+                let mut groups = climbs.filter(is_group);
                 groups.find(|&group| group == id || !story.adopted(group)) == Some(id)
             }
             Place::Close(id) => id == by,

@@ -60,10 +60,17 @@ fn fits(
     outcome: Outcome,
     index: usize,
 ) -> bool {
-    let requested = || story.place(id, |event| matches!(event, Event::Requested(_))).is_some();
+    let requested = || {
+        story
+            .place(id, |event| matches!(event, Event::Requested(_)))
+            .is_some()
+    };
     match (kind, outcome) {
         (Kind::StartCall, outcome) => {
-            matches!(outcome, Outcome::Value | Outcome::NotStarted | Outcome::Panicked(_))
+            matches!(
+                outcome,
+                Outcome::Value | Outcome::NotStarted | Outcome::Panicked(_)
+            )
         }
         // Where a panic came from is a matter of reports.
         (_, Outcome::Panicked(_)) => true,
@@ -71,7 +78,12 @@ fn fits(
             inside == Some(Ending::Value) && !has_failed(story, id, index)
         }
         (Kind::Group { .. }, Outcome::Failed(failures, cleanups)) => failures + cleanups > 0,
-        (Kind::Group { blocks, deadline, .. }, Outcome::SaysCancelled(0, 0)) => {
+        (
+            Kind::Group {
+                blocks, deadline, ..
+            },
+            Outcome::SaysCancelled(0, 0),
+        ) => {
             // A body that returned its value keeps it, if it was not cancelled from above.
             let kept = inside.is_some() && !blocks;
             !kept && (blocks || deadline || requested())
@@ -120,7 +132,7 @@ fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined) -> b
         Joined::Failed => matches!(inside, Some(Ending::Error(_))),
         // Its destructor may have panicked, or what it left below.
         Joined::Panicked => story.entries.iter().any(|entry| {
-            let below = |by: Id| story.shape.around(by).any(|around| around == id);
+            let below = |by: Id| story.climbs(by).contains(&id);
             matches!(entry.event, Event::Threw(by) if below(by))
         }),
         Joined::Cancelled => !matches!(inside, Some(Ending::Error(_) | Ending::Panic(_))),

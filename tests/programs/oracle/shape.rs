@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::programs::grammar::{
-    Act, Block, Id, Open, Opener, ROOT, Program, Ticks, second,
-};
+use crate::programs::grammar::{Act, Block, Id, Open, Opener, Program, ROOT, Ticks, second};
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,18 +40,27 @@ impl<'a> Story<'a> {
             waiting: BTreeMap::new(),
         };
         let sites = story.shape.sites.keys();
-        story.waiting = sites.map(|&id| (id, story.find_waiting(id))).collect();
+        // What runs inline is memory of its scope, and nobody else waits for it.
+        let waits = |id: Id| story.shape.site(id).holder.is_none();
+        story.waiting = sites.map(|&id| (id, story.outwards(id, waits))).collect();
         story
     }
 
-    fn find_waiting(&self, id: Id) -> Vec<Id> {
+    /// The boundaries and children to which the failure of a step may climb.
+    pub fn climbs(&self, id: Id) -> Vec<Id> {
+        let innermost = self.shape.around(id).next();
+        innermost.map_or(Vec::new(), |id| self.outwards(id, |_| true))
+    }
+
+    /// From the site outwards; to the callers of `start` too, where a child has not started and is
+    /// `called`.
+    fn outwards(&self, id: Id, called: impl Fn(Id) -> bool) -> Vec<Id> {
         let mut found = vec![id];
         let mut next = 0;
         while let Some(&id) = found.get(next) {
             next += 1;
             let site = self.shape.site(id);
-            // One that never starts belongs to the caller too, unless it is memory of a scope.
-            let call = self.is_unstarted(id) && site.holder.is_none();
+            let call = self.is_unstarted(id) && called(id);
             for around in site.parent.into_iter().chain(call.then(|| second(id))) {
                 if !found.contains(&around) {
                     found.push(around);
@@ -75,14 +84,18 @@ impl<'a> Story<'a> {
     /// Every site that this one has to wait for, and itself.
     pub fn below(&self, id: Id) -> impl Iterator<Item = Id> + '_ {
         let sites = self.waiting.iter();
-        sites.filter(move |(_, waiting)| waiting.contains(&id)).map(|(below, _)| *below)
+        sites
+            .filter(move |(_, waiting)| waiting.contains(&id))
+            .map(|(below, _)| *below)
     }
 
     /// Where in the ledger something happens to this site or below it.
     pub fn lives_below(&self, id: Id) -> impl Iterator<Item = usize> + '_ {
         let let_in = self.below(id).filter(|below| !self.refused(*below));
         let events = let_in.flat_map(|below| self.of(below));
-        events.filter(|(_, event)| is_life(*event)).map(|(index, _)| index)
+        events
+            .filter(|(_, event)| is_life(*event))
+            .map(|(index, _)| index)
     }
 
     /// Every event of this number, with its place in the ledger.
@@ -94,7 +107,9 @@ impl<'a> Story<'a> {
     /// Where the first such event is.
     pub fn place(&self, id: Id, fits: impl Fn(Event) -> bool) -> Option<usize> {
         let mut events = self.of(id);
-        events.find(|(_, event)| fits(*event)).map(|(index, _)| index)
+        events
+            .find(|(_, event)| fits(*event))
+            .map(|(index, _)| index)
     }
 
     pub fn has(&self, id: Id, event: Event) -> bool {
@@ -138,7 +153,10 @@ impl<'a> Story<'a> {
         let made = self.place(id, |event| matches!(event, Event::Made(_)));
         let dropped = self.place(id, |event| matches!(event, Event::Dropped(_)));
         let spawned = self.place(id, |event| matches!(event, Event::Spawned(_)));
-        let group = self.shape.group_of(id).and_then(|group| self.returned(group));
+        let group = self
+            .shape
+            .group_of(id)
+            .and_then(|group| self.returned(group));
         match spawned {
             Some(spawned) => dropped.is_some_and(|dropped| dropped < spawned),
             // The child of a `start`.

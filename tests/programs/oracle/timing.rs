@@ -18,15 +18,17 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
             continue;
         };
         let held_until = match (site.kind, outcome) {
-            (Kind::StartCall, Outcome::Value) => {
-                story.place(first(id), |event| matches!(event, Event::Sent(_))).map(|i| story.at(i))
-            }
+            (Kind::StartCall, Outcome::Value) => story
+                .place(first(id), |event| matches!(event, Event::Sent(_)))
+                .map(|i| story.at(i)),
             (Kind::StartCall, _) => last_below(story, first(id), returned),
             _ => last_below(story, id, returned),
         };
         let at = story.at(returned);
         if held_until.is_some_and(|held| held != at) {
-            complaints.push(format!("{id} returned at {at}, and was held until {held_until:?}"));
+            complaints.push(format!(
+                "{id} returned at {at}, and was held until {held_until:?}"
+            ));
         }
     }
     as_the_reference_says(story, complaints);
@@ -43,16 +45,20 @@ fn as_the_reference_says(story: &Story<'_>, complaints: &mut Complaints) {
         return;
     };
     for (&id, expected) in &known {
-        let happened = story.of(id).filter_map(|(index, event)| match (event, expected) {
-            (Event::Returned(_, outcome), Known::Returned(..)) => {
-                Some(Known::Returned(story.at(index), outcome))
-            }
-            (Event::Dropped(_), Known::Ended(_)) => Some(Known::Ended(story.at(index))),
-            _ => None,
-        });
+        let happened = story
+            .of(id)
+            .filter_map(|(index, event)| match (event, expected) {
+                (Event::Returned(_, outcome), Known::Returned(..)) => {
+                    Some(Known::Returned(story.at(index), outcome))
+                }
+                (Event::Dropped(_), Known::Ended(_)) => Some(Known::Ended(story.at(index))),
+                _ => None,
+            });
         let happened: Vec<Known> = happened.collect();
         if happened != [*expected] {
-            complaints.push(format!("expected of {id}: {expected:?}; there was {happened:?}"));
+            complaints.push(format!(
+                "expected of {id}: {expected:?}; there was {happened:?}"
+            ));
         }
     }
     let returns = story.entries.iter().filter_map(|entry| match entry.event {
@@ -60,6 +66,8 @@ fn as_the_reference_says(story: &Story<'_>, complaints: &mut Complaints) {
         _ => None,
     });
     for entry in returns {
-        complaints.push(format!("{entry:?} though the code that awaits it is cancelled"));
+        complaints.push(format!(
+            "{entry:?} though the code that awaits it is cancelled"
+        ));
     }
 }

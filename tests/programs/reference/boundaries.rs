@@ -33,9 +33,10 @@ impl World {
             cut: inside.cut,
             around: true,
         });
-        let supervised = open.opener == Opener::Supervise;
-        if supervised {
-            inside.supervised.push(id);
+        match open.opener {
+            Opener::Group => {}
+            Opener::Scope => inside.scopes_of_children.push(id),
+            Opener::Supervise => inside.supervised.push(id),
         }
         self.groups.entry(id).or_default();
         self.enter_node(id);
@@ -81,7 +82,9 @@ impl World {
             over = child.ended;
         }
         let ties = |child: &&Child| child.spawned.nanos == over.nanos && child.ended > over;
-        let mut others = children.iter().filter(|child| !child.daemon && child.by != task);
+        let mut others = children
+            .iter()
+            .filter(|child| !child.daemon && child.by != task);
         if others.any(|child| ties(&child)) && children.iter().any(|child| child.daemon) {
             return Err(Unknown);
         }
@@ -115,7 +118,11 @@ impl World {
     ) -> Sure<End> {
         let supervised = open.opener == Opener::Supervise;
         let mut group = self.groups.remove(&id).unwrap_or_default();
-        for child in group.children.iter().filter(|child| supervised && !child.read) {
+        for child in group
+            .children
+            .iter()
+            .filter(|child| supervised && !child.read)
+        {
             match child.end {
                 End::Error(_) => group.errors += 1,
                 End::Panic(_) => group.cleanups += 1,
@@ -132,7 +139,11 @@ impl World {
         }
         if group.errors + group.cleanups > 0 {
             returns(Outcome::Failed(group.errors, group.cleanups));
-            return Ok(if open.propagate { End::Error(id) } else { End::Value });
+            return Ok(if open.propagate {
+                End::Error(id)
+            } else {
+                End::Value
+            });
         }
         if end == End::Value {
             // Cancelled from above while a child lives, the value is dropped with the rest.
@@ -174,6 +185,9 @@ impl World {
         now: &mut Time,
         around: &Around,
     ) -> Sure<End> {
+        if enter.shielded && around.inline {
+            return Err(Unknown);
+        }
         let mut inside = around.clone();
         inside.scopes.push(id);
         let mut own = self.requested(id);
@@ -211,6 +225,9 @@ impl World {
         now: &mut Time,
         around: &Around,
     ) -> Sure<End> {
+        if around.inline {
+            return Err(Unknown);
+        }
         let mut inside = around.clone();
         inside.cut = Cut::NEVER;
         inside.shielded = true;
@@ -227,6 +244,9 @@ impl World {
         now: &mut Time,
         around: &Around,
     ) -> Sure<End> {
+        if around.inline {
+            return Err(Unknown);
+        }
         let code = |world: &mut World, now: &mut Time| {
             let acquired = now.plus(world.nanos(id, acquire));
             let shielded = Around {

@@ -1,10 +1,6 @@
 //! Children and their handles.
 
-use super::{
-    Child, End, Known, Sure, Unknown, What, World,
-    code::Around,
-    time::Time,
-};
+use super::{Child, End, Known, Sure, Unknown, What, World, code::Around, time::Time};
 use crate::programs::grammar::{Fate, Id, Spawn, Way};
 
 impl World {
@@ -35,6 +31,7 @@ impl World {
                 task: id,
                 cut,
                 shielded: false,
+                inline: around.scopes_of_children.contains(&group),
                 base: self.nodes.len(),
                 ..around.clone()
             };
@@ -51,7 +48,13 @@ impl World {
                     End::Panic(by) => failed.panics.push((ended, by)),
                     _ => failed.errors += 1,
                 }
-                self.cause(ended, What::Request { whom: group, by: id });
+                self.cause(
+                    ended,
+                    What::Request {
+                        whom: group,
+                        by: id,
+                    },
+                );
             }
         }
         self.known.insert(id, Known::Ended(ended.nanos));
@@ -91,7 +94,11 @@ impl World {
         if ended.nanos > now.nanos || cancels_us {
             // It stays pending for who is cancelled by its failure, or with it.
             let with_it = end == End::Cut && around.cut.at.nanos == ended.nanos;
-            let until = if cancels_us || with_it { Time::NEVER } else { ended };
+            let until = if cancels_us || with_it {
+                Time::NEVER
+            } else {
+                ended
+            };
             if !self.wait(until, now, around)? {
                 return Ok(End::Cut);
             }

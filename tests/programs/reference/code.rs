@@ -14,8 +14,13 @@ pub(super) struct Around {
     /// When it is asked to end, as far as that is visible.
     pub(super) cut: Cut,
     pub(super) shielded: bool,
+    /// The child runs inline. A shield in it keeps alive what is joined with it, and that is beyond
+    /// this evaluator.
+    pub(super) inline: bool,
     /// The groups in whose text this is, the innermost last.
     pub(super) groups: Vec<Seen>,
+    /// Those whose children run inline.
+    pub(super) scopes_of_children: Vec<Id>,
     /// Those whose failures do not touch the others.
     pub(super) supervised: Vec<Id>,
     pub(super) scopes: Vec<Id>,
@@ -29,7 +34,9 @@ impl Around {
             task: ROOT,
             cut: Cut::NEVER,
             shielded: false,
+            inline: false,
             groups: Vec::new(),
+            scopes_of_children: Vec::new(),
             supervised: Vec::new(),
             scopes: Vec::new(),
             base: 0,
