@@ -20,7 +20,7 @@ mod workers;
 use std::{
     collections::VecDeque,
     env,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
@@ -52,21 +52,36 @@ fn what_comes_out_of_a_random_program_is_what_the_rules_say() {
         ..Config::default()
     });
     let shrinking = AtomicBool::new(false);
+    let right = AtomicU32::new(0);
     let result = runner.run(&Cases, |case| {
         let schedules = match shrinking.load(Ordering::Relaxed) {
             true => SCHEDULES,
             false => 1,
         };
         let mut seeds = case.seed..case.seed + schedules;
-        let tried = seeds.try_for_each(|seed| simulate(&case.program, seed));
-        tried.map_err(|what| {
-            shrinking.store(true, Ordering::Relaxed);
-            TestCaseError::fail(what)
-        })
+        match seeds.try_for_each(|seed| simulate(&case.program, seed)) {
+            Ok(()) => {
+                right.fetch_add(
+                    1 - u32::from(shrinking.load(Ordering::Relaxed)),
+                    Ordering::Relaxed,
+                );
+                Ok(())
+            }
+            Err(what) => {
+                shrinking.store(true, Ordering::Relaxed);
+                Err(TestCaseError::fail(what))
+            }
+        }
     });
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(what, case)) => panic!("{what}\n\n{}", case.program),
+        Err(TestError::Fail(what, case)) => {
+            let right = right.into_inner();
+            panic!(
+                "after {right} programs, made as small as possible: {what}\n\n{}",
+                case.program
+            )
+        }
         Err(error) => panic!("{error}"),
     }
 }
