@@ -1,0 +1,56 @@
+//! Runs a program, and asks the oracle.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use headcount::testing::Sim;
+
+use super::{
+    grammar::Program,
+    interpret::{Pace, execute},
+    ledger::{Entry, Ledger},
+    oracle,
+};
+
+/// Under the simulator, with the schedule of that seed: what is wrong.
+pub fn simulate(program: &Program, seed: u64) -> Result<(), String> {
+    let wrong = |what: String| Err(format!("seed {seed}: {what}"));
+    match catch_unwind(AssertUnwindSafe(|| simulated(program, seed))) {
+        Ok(entries) => match complaints(program, &entries, Pace::Virtual) {
+            None => Ok(()),
+            Some(what) => wrong(what),
+        },
+        // A deadlock, or a panic that nobody threw.
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| payload.downcast_ref::<&str>().map(|s| s.to_string()));
+            wrong(text.unwrap_or_default())
+        }
+    }
+}
+
+/// What happens in that schedule.
+pub fn simulated(program: &Program, seed: u64) -> Vec<Entry> {
+    /// Of one instant; programs have no loops.
+    const STEPS: u64 = 1_000_000;
+    let program = program.clone();
+    let ledger = Sim::new(seed).max_steps(STEPS).run(async move {
+        let ledger = Ledger::open();
+        execute(program, Pace::Virtual, ledger.clone()).await;
+        ledger
+    });
+    ledger.entries()
+}
+
+/// On async-std: the ledger, to be looked at again later.
+pub fn on_threads(program: &Program) -> Ledger {
+    let ledger = Ledger::open();
+    let program = program.clone();
+    async_std::task::block_on(execute(program, Pace::Hurried, ledger.clone()));
+    ledger
+}
+
+/// What the oracle says, as text.
+pub fn complaints(program: &Program, entries: &[Entry], pace: Pace) -> Option<String> {
+    let complaints = oracle::check(program, entries, pace);
+    (!complaints.is_empty()).then(|| format!("\n  {}", complaints.join("\n  ")))
+}

@@ -1,0 +1,277 @@
+//! Random programs as data.
+//!
+//! There are no loops, so every step is executed at most once, and its number names what it starts:
+//! the child, the boundary, the release, the error. A step has two numbers, `id` and `second(id)`,
+//! since some start two things.
+
+use std::sync::Arc;
+
+/// What names a step, and what it starts.
+pub type Id = u32;
+
+/// Milliseconds of virtual time.
+pub type Ticks = u8;
+
+/// The number of the root group, and of its body.
+pub const ROOT: Id = 0;
+
+/// The other thing that a step starts: the `run` in a blocking closure, the caller's side of a
+/// `start`, the release of a `bracket`.
+pub fn second(id: Id) -> Id {
+    id + 1
+}
+
+/// The step that a number belongs to.
+pub fn first(id: Id) -> Id {
+    id & !1
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Every duration has a fraction of its own, so that no two of them end at one instant.
+    pub exact: bool,
+    /// How the root group is opened, and its body.
+    pub root: Open,
+}
+
+/// Code: steps one after the other, and what they leave behind is dropped at the end, the last first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block(pub Arc<Vec<Step>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub id: Id,
+    pub act: Act,
+}
+
+/// Targets are counted outwards from where the step is: `up: 0` is the innermost group or scope
+/// around. A number that is too large begins again from the inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    Sleep(Ticks),
+    /// One checkpoint.
+    Yield,
+    /// Returns an error.
+    Fail,
+    Panic,
+    /// Owns something whose destructor panics.
+    Bomb,
+    /// Waits so long, or until the code is asked to stop.
+    Heed(Ticks),
+    /// Takes a guard.
+    Defer(Release),
+    /// Drops the newest guard of this block.
+    Drop,
+    /// Closes the newest guard of this block.
+    Close,
+    Open(Open),
+    Timeout(Ticks, Block),
+    Enter(Enter),
+    Shield(Block),
+    Bracket {
+        acquire: Ticks,
+        block: Block,
+        release: Release,
+    },
+    /// Polls the block for so long, as a foreign combinator does, and drops it half-way.
+    Race(Ticks, Block),
+    /// The same, and forgets it half-way.
+    Forget(Ticks, Block),
+    Spawn(Spawn),
+    Blocking(Blocking),
+    Start(Start),
+    /// Awaits the newest handle that this block keeps.
+    Await,
+    /// Cancels the child of the newest handle that this block keeps.
+    CancelChild,
+    CancelGroup {
+        up: u8,
+        thread: bool,
+    },
+    CancelScope {
+        up: u8,
+        thread: bool,
+    },
+    /// Moves the deadline of a scope to so long from now.
+    Deadline {
+        up: u8,
+        after: Ticks,
+    },
+    Shutdown {
+        up: u8,
+        grace: Ticks,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    Group,
+    Scope,
+    Supervise,
+}
+
+/// A boundary with children.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub opener: Opener,
+    pub limit: Option<u8>,
+    pub grace: Option<Ticks>,
+    pub deadline: Option<Ticks>,
+    pub block: Block,
+    /// Its error becomes one of the code that awaits it.
+    pub propagate: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enter {
+    pub timeout: Option<Ticks>,
+    pub shielded: bool,
+    /// Cancelled before it is entered.
+    pub early: bool,
+    pub block: Block,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub takes: Ticks,
+    pub ends: Ends,
+    /// It opens a group, whose child takes the time.
+    pub nested: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Well,
+    Failing,
+    Panicking,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    pub up: u8,
+    pub way: Way,
+    pub block: Block,
+    pub fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    Named,
+    Daemon,
+    Try,
+    WhenFree,
+}
+
+/// What becomes of a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Dropped,
+    /// Until the end of the block, if it is not awaited before.
+    Kept,
+    Leaked,
+}
+
+/// A blocking closure: it asks its token so often, and then calls `run` if it has a block for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    pub up: u8,
+    pub asks: u8,
+    pub run: Option<Block>,
+    pub fate: Fate,
+}
+
+/// A child that says that it has started after so many steps of its block, if it has so many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    pub up: u8,
+    pub sends_after: u8,
+    pub block: Block,
+}
+
+impl Act {
+    /// The block inside.
+    pub fn block(&self) -> Option<&Block> {
+        match self {
+            Act::Open(Open { block, .. })
+            | Act::Timeout(_, block)
+            | Act::Enter(Enter { block, .. })
+            | Act::Shield(block)
+            | Act::Bracket { block, .. }
+            | Act::Race(_, block)
+            | Act::Forget(_, block)
+            | Act::Spawn(Spawn { block, .. })
+            | Act::Start(Start { block, .. }) => Some(block),
+            Act::Blocking(blocking) => blocking.run.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub fn block_mut(&mut self) -> Option<&mut Block> {
+        match self {
+            Act::Open(Open { block, .. })
+            | Act::Timeout(_, block)
+            | Act::Enter(Enter { block, .. })
+            | Act::Shield(block)
+            | Act::Bracket { block, .. }
+            | Act::Race(_, block)
+            | Act::Forget(_, block)
+            | Act::Spawn(Spawn { block, .. })
+            | Act::Start(Start { block, .. }) => Some(block),
+            Act::Blocking(blocking) => blocking.run.as_mut(),
+            _ => None,
+        }
+    }
+}
+
+impl Block {
+    pub fn of(acts: Vec<Act>) -> Self {
+        let steps = acts.into_iter().map(|act| Step { id: 0, act });
+        Block(Arc::new(steps.collect()))
+    }
+
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    pub fn steps_mut(&mut self) -> &mut Vec<Step> {
+        Arc::make_mut(&mut self.0)
+    }
+
+    fn number(&mut self, next: &mut Id) {
+        for step in self.steps_mut() {
+            *next += 2;
+            step.id = *next;
+            if let Some(block) = step.act.block_mut() {
+                block.number(next);
+            }
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        let inside = |step: &Step| 1 + step.act.block().map_or(0, Block::count);
+        self.steps().iter().map(inside).sum()
+    }
+}
+
+impl Program {
+    /// A program whose root is a plain group; its steps get their numbers here.
+    pub fn new(exact: bool, block: Block) -> Self {
+        let root = Open {
+            opener: Opener::Group,
+            limit: None,
+            grace: None,
+            deadline: None,
+            block,
+            propagate: false,
+        };
+        Program { exact, root }.numbered()
+    }
+
+    /// Gives every step its number, in the order of the text.
+    pub fn numbered(mut self) -> Self {
+        let mut next = ROOT;
+        self.root.block.number(&mut next);
+        self
+    }
+}

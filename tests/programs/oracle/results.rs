@@ -1,0 +1,140 @@
+//! What is returned fits what happened inside.
+
+use crate::programs::{
+    grammar::{Id, ROOT},
+    interpret::{Pace, lasting},
+    ledger::{Ending, Event, Joined, Outcome},
+};
+
+use super::{Complaints, shape::Kind, story::Story};
+
+pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
+    if story.returned(ROOT).is_none() {
+        complaints.push("the root did not return".into());
+    }
+    for (&id, site) in &story.shape.sites {
+        let mut returned = 0;
+        for (index, event) in story.of(id) {
+            match event {
+                Event::Returned(_, outcome) => {
+                    returned += 1;
+                    let inside = inside(story, id, index);
+                    if !fits(story, id, site.kind, inside, outcome, index) {
+                        complaints.push(format!(
+                            "{:?} {id} returned {outcome:?} though its code ended with {inside:?}",
+                            site.kind
+                        ));
+                    }
+                }
+                Event::Joined(_, joined) => {
+                    let inside = inside(story, id, index);
+                    if !joins(story, id, inside, joined) {
+                        complaints.push(format!(
+                            "the handle of {id} says {joined:?} though it ended with {inside:?}"
+                        ));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if returned > 1 {
+            complaints.push(format!("{id} returned {returned} times"));
+        }
+    }
+}
+
+/// How the code inside ended; `None` if it was dropped before its end.
+fn inside(story: &Story<'_>, id: Id, before: usize) -> Option<Ending> {
+    let mut events = story.of(id).take_while(|(index, _)| *index < before);
+    events.find_map(|(_, event)| match event {
+        Event::Ready(_, ending) => Some(ending),
+        _ => None,
+    })
+}
+
+fn fits(
+    story: &Story<'_>,
+    id: Id,
+    kind: Kind,
+    inside: Option<Ending>,
+    outcome: Outcome,
+    index: usize,
+) -> bool {
+    let requested = || {
+        story
+            .place(id, |event| matches!(event, Event::Requested(_)))
+            .is_some()
+    };
+    match (kind, outcome) {
+        (Kind::StartCall, outcome) => {
+            matches!(
+                outcome,
+                Outcome::Value | Outcome::NotStarted | Outcome::Panicked(_)
+            )
+        }
+        // Where a panic came from is a matter of reports.
+        (_, Outcome::Panicked(_)) => true,
+        (Kind::Group { .. }, Outcome::Value) => {
+            inside == Some(Ending::Value) && !has_failed(story, id, index)
+        }
+        (Kind::Group { .. }, Outcome::Failed(failures, cleanups)) => failures + cleanups > 0,
+        (
+            Kind::Group {
+                blocks, deadline, ..
+            },
+            Outcome::SaysCancelled(0, 0),
+        ) => {
+            // A body that returned its value keeps it, if it was not cancelled from above.
+            let kept = inside.is_some() && !blocks;
+            !kept && (blocks || deadline || requested())
+        }
+        (Kind::Timeout(ticks), Outcome::TimedOut) => {
+            let passed = story.of(id).next().is_none_or(|(made, _)| {
+                let due = lasting(id, ticks, story.shape.exact).as_nanos();
+                u128::from(story.at(index) - story.at(made)) >= due
+            });
+            inside.is_none() && (passed || story.pace == Pace::Hurried)
+        }
+        (Kind::Scope { timeout }, Outcome::Cancelled) => {
+            let moved = story.has(id, Event::Moved(id));
+            inside.is_none() && (timeout || moved || requested())
+        }
+        (Kind::Timeout(_) | Kind::Scope { .. } | Kind::Shield | Kind::Bracket, outcome) => {
+            match outcome {
+                Outcome::Value => inside == Some(Ending::Value),
+                // `bracket` has no code inside if it could not acquire.
+                Outcome::Error(error) => inside == Some(Ending::Error(error)),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Did a child, or the body, fail before the group returned? (A supervised child's failure belongs to
+/// its handle, and one that had not started to the caller of `start`.)
+fn has_failed(story: &Story<'_>, id: Id, index: usize) -> bool {
+    let before = story.entries[..index].iter();
+    before.into_iter().any(|entry| match entry.event {
+        Event::Ready(child, Ending::Error(_)) => {
+            let unstarted = story.is_unstarted(child);
+            story.shape.group_of(child) == Some(id)
+                && !unstarted
+                && (child == id || !story.shape.is_supervised(id))
+        }
+        _ => false,
+    })
+}
+
+fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined) -> bool {
+    match joined {
+        Joined::Value => inside == Some(Ending::Value),
+        Joined::Failed => matches!(inside, Some(Ending::Error(_))),
+        // Its destructor may have panicked, or what it left below.
+        Joined::Panicked => story.entries.iter().any(|entry| {
+            let below = |by: Id| story.climbs(by).contains(&id);
+            matches!(entry.event, Event::Threw(by) if below(by))
+        }),
+        Joined::Cancelled => !matches!(inside, Some(Ending::Error(_) | Ending::Panic(_))),
+    }
+}
