@@ -11,7 +11,6 @@
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
 
 use std::{
-    cell::UnsafeCell,
     mem::{MaybeUninit, align_of, size_of},
     panic::Location,
     ptr::NonNull,
@@ -20,7 +19,7 @@ use std::{
 };
 
 use super::{
-    atomic::{AtomicU32, Lock, Ordering},
+    atomic::{AtomicU32, Lock, Ordering, UnsafeCell},
     node::Node,
     roster::ChunkPtr,
 };
@@ -240,15 +239,14 @@ impl Cell {
     ///
     /// Called by the child itself, once.
     pub(super) unsafe fn put_output<T>(&self, output: T) {
-        let place = self.output.get();
         // SAFETY: the output is the child's before `DONE` (invariant 2), so nobody else looks here.
         // There is room for it, or for the pointer to a large one.
-        unsafe {
+        self.output.with_mut(|place| unsafe {
             match is_small::<T>() {
                 true => place.cast::<T>().write(output),
                 false => place.cast::<Box<T>>().write(Box::new(output)),
             }
-        }
+        });
     }
 
     /// Takes the output.
@@ -257,14 +255,13 @@ impl Cell {
     ///
     /// It is there, it is a `T`, it is the caller's by invariant 2, and it is not taken again.
     pub(super) unsafe fn take_output<T>(&self) -> T {
-        let place = self.output.get();
         // SAFETY: as the caller promises; this is how `put_output` put it.
-        unsafe {
+        self.output.with_mut(|place| unsafe {
             match is_small::<T>() {
                 true => place.cast::<T>().read(),
                 false => *place.cast::<Box<T>>().read(),
             }
-        }
+        })
     }
 
     /// Is there an output for the handle? After this it counts as taken.

@@ -8,7 +8,7 @@
 
 use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
-use super::{child::Spot, node::Node};
+use super::{atomic::thread_local, child::Spot, node::Node};
 use crate::{
     panics::{self, Payload},
     runtime::Runtime,

@@ -20,7 +20,6 @@
 //!    walks over a chunk learned under that lock how many cells had been given out.
 
 use std::{
-    cell::UnsafeCell,
     mem::MaybeUninit,
     ops::Deref,
     panic::{RefUnwindSafe, UnwindSafe},
@@ -30,7 +29,7 @@ use std::{
 
 pub(crate) use super::cell::{End, Info};
 use super::{
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Memory, Ordering, UnsafeCell},
     cell::Cell,
     node::Node,
 };
@@ -51,7 +50,9 @@ pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
     index: AtomicUsize,
     /// How many cells have been given out. Changed under the lock of the group only.
     given: AtomicUsize,
-    cells: UnsafeCell<C>,
+    memory: Memory,
+    /// A std one: each cell sees to itself.
+    cells: std::cell::UnsafeCell<C>,
 }
 
 /// What the children of a chunk need of their group.
@@ -86,6 +87,7 @@ fn open<const N: usize>(group: Option<Group>, index: usize) -> ChunkPtr {
         (&raw mut (*place).first_id).write(first_id);
         (&raw mut (*place).index).write(AtomicUsize::new(index));
         (&raw mut (*place).given).write(AtomicUsize::new(0));
+        (&raw mut (*place).memory).write(Memory::new());
         chunk.assume_init()
     };
     let chunk: NonNull<Chunk<[MaybeUninit<Cell>; N]>> = NonNull::from(Box::leak(chunk));
@@ -263,7 +265,7 @@ impl Roster {
 /// of the chunk any more.
 unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
     // SAFETY: as the caller promises; the group's claim still keeps the chunk.
-    unsafe { (*chunk.as_ref().group.get()).take() }
+    unsafe { chunk.as_ref().group.with_mut(|group| (*group).take()) }
 }
 
 /// The way of a child or of a handle to its cell, good as long as invariant 2 says.
@@ -285,7 +287,10 @@ impl Deref for CellRef {
     fn deref(&self) -> &Cell {
         // SAFETY: child and handle do not look any more after they gave up the claim of the cell or
         // left that to the other (invariant 2): `retire` and `leave` are the last they do with it.
-        unsafe { self.0.as_ref() }
+        let cell = unsafe { self.0.as_ref() };
+        // SAFETY: a cell stands in its chunk, so that one is there too.
+        unsafe { cell.chunk.as_ref() }.memory.touch();
+        cell
     }
 }
 
@@ -313,7 +318,7 @@ impl CellRef {
     pub(super) fn group(&self) -> &Arc<Node> {
         // SAFETY: the chunk keeps the group until its last child has retired, and only then is it
         // written to (invariant 3); the caller is a child that has not.
-        let group = unsafe { (*self.chunk().group.get()).as_ref() };
+        let group = self.chunk().group.with(|group| unsafe { (*group).as_ref() });
         &group
             .expect("a child that has not retired has a group")
             .node
@@ -455,6 +460,7 @@ impl Walk {
     fn cells(&self) -> impl Iterator<Item = &Cell> {
         // SAFETY: the claim keeps the chunk.
         let chunk = unsafe { self.claim.0.as_ref() };
+        chunk.memory.touch();
         // SAFETY: these had been written when the walk was prepared (invariant 5), and cells are
         // shared until they are freed.
         (0..self.given).map(|index| unsafe { chunk.cell(index).as_ref() })

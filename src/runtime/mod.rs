@@ -15,6 +15,8 @@
 
 #[cfg(all(feature = "async-std", not(loom)))]
 mod async_std;
+#[cfg(all(test, loom))]
+pub(crate) mod models;
 
 use std::future::Future;
 use std::panic::Location;
@@ -36,6 +38,9 @@ pub(crate) enum Runtime {
     /// The global executor of async-std.
     #[cfg(all(feature = "async-std", not(loom)))]
     AsyncStd,
+    /// A model of the kernel: see `kernel/tests`.
+    #[cfg(all(test, loom))]
+    Model,
     /// A simulation that is going on.
     #[cfg(feature = "testing")]
     Sim(Arc<sim::Core>),
@@ -62,11 +67,13 @@ fn absent() -> ! {
 }
 
 impl Runtime {
-    /// async-std where it is compiled in, else none.
+    /// async-std where it is compiled in, else none. In a model, that one.
     pub(crate) fn default_runtime() -> Runtime {
         #[cfg(all(feature = "async-std", not(loom)))]
         return Runtime::AsyncStd;
-        #[cfg(not(all(feature = "async-std", not(loom))))]
+        #[cfg(all(test, loom))]
+        return Runtime::Model;
+        #[cfg(not(any(all(feature = "async-std", not(loom)), all(test, loom))))]
         return Runtime::Absent;
     }
 
@@ -82,6 +89,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::spawn(fut),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::spawn(fut),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.spawn(label, Box::pin(fut)),
         }
@@ -95,6 +104,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::spawn_blocking(job),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::spawn_blocking(job),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.spawn_blocking(label, Box::new(job)),
         }
@@ -107,6 +118,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::now(),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::now(),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.now(),
         }
@@ -119,6 +132,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => Timer(Kind::AsyncStd(self::async_std::Timer::new())),
+            #[cfg(all(test, loom))]
+            Runtime::Model => Timer(Kind::Model(self::models::Timer::default())),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => Timer(Kind::Sim(sim::Timer::new(core.clone()))),
         }
@@ -131,6 +146,8 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => self::async_std::block_on(fut),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::block_on(fut),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.block_on(fut),
         }
@@ -167,6 +184,8 @@ pub(crate) struct Timer(Kind);
 enum Kind {
     #[cfg(all(feature = "async-std", not(loom)))]
     AsyncStd(self::async_std::Timer),
+    #[cfg(all(test, loom))]
+    Model(self::models::Timer),
     #[cfg(feature = "testing")]
     Sim(sim::Timer),
 }
@@ -179,6 +198,8 @@ impl Timer {
         match self.0 {
             #[cfg(all(feature = "async-std", not(loom)))]
             Kind::AsyncStd(ref mut timer) => timer.set(at),
+            #[cfg(all(test, loom))]
+            Kind::Model(ref mut timer) => timer.set(at),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.set(at),
         }
@@ -189,6 +210,8 @@ impl Timer {
         match self.0 {
             #[cfg(all(feature = "async-std", not(loom)))]
             Kind::AsyncStd(ref mut timer) => timer.clear(),
+            #[cfg(all(test, loom))]
+            Kind::Model(ref mut timer) => timer.clear(),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.clear(),
         }
@@ -199,6 +222,8 @@ impl Timer {
         match self.0 {
             #[cfg(all(feature = "async-std", not(loom)))]
             Kind::AsyncStd(ref mut timer) => timer.poll(cx),
+            #[cfg(all(test, loom))]
+            Kind::Model(ref mut timer) => timer.poll(cx),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.poll(cx),
         }
