@@ -318,7 +318,10 @@ impl CellRef {
     pub(super) fn group(&self) -> &Arc<Node> {
         // SAFETY: the chunk keeps the group until its last child has retired, and only then is it
         // written to (invariant 3); the caller is a child that has not.
-        let group = self.chunk().group.with(|group| unsafe { (*group).as_ref() });
+        let group = self
+            .chunk()
+            .group
+            .with(|group| unsafe { (*group).as_ref() });
         &group
             .expect("a child that has not retired has a group")
             .node

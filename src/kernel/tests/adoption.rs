@@ -24,7 +24,7 @@ fn inner(trace: &Trace) -> impl Future<Output = Result<(), GroupError<()>>> + Se
 
 #[test]
 fn the_child_of_a_dropped_boundary_is_awaited_by_the_parent() {
-    check(bound(3, 4), || {
+    check(bound(2, 3), || {
         let gone = Trace::new();
         let inner = inner(&gone);
         let outer = begin(Task::new(group(async move |_| {
@@ -37,7 +37,11 @@ fn the_child_of_a_dropped_boundary_is_awaited_by_the_parent() {
         let task = begin(next_task());
         let child = thread(|| task.finish());
         outer.finish().unwrap();
-        assert_eq!(gone.count(), 1, "the parent returned before the child had ended");
+        assert_eq!(
+            gone.count(),
+            1,
+            "the parent returned before the child had ended"
+        );
         join(child);
     });
 }
@@ -45,7 +49,7 @@ fn the_child_of_a_dropped_boundary_is_awaited_by_the_parent() {
 /// The opener has been given away, and is dropped on another thread while its parent closes.
 #[test]
 fn a_boundary_that_is_dropped_elsewhere_as_its_parent_closes_is_settled_once() {
-    check(bound(1, 2), || {
+    check(bound(1, 1), || {
         let (out, gone) = (Out::new(), Trace::new());
         let (put, inner) = (out.clone(), inner(&gone));
         let outer = begin(Task::new(group(async move |_| {
@@ -59,7 +63,11 @@ fn a_boundary_that_is_dropped_elsewhere_as_its_parent_closes_is_settled_once() {
         let task = begin(next_task());
         let threads = [thread(|| task.finish()), thread(move || drop(opener))];
         outer.finish().unwrap();
-        assert_eq!(gone.count(), 1, "the parent returned before the child had ended");
+        assert_eq!(
+            gone.count(),
+            1,
+            "the parent returned before the child had ended"
+        );
         threads.into_iter().for_each(join);
     });
 }
@@ -98,7 +106,7 @@ fn a_boundary_that_is_polled_elsewhere_as_its_parent_closes_is_settled_once() {
 /// A failure below an orphan finds its heir, however late it comes.
 #[test]
 fn the_failure_of_a_dropped_boundary_climbs_to_its_parent() {
-    check(bound(3, 4), || {
+    check(bound(2, 3), || {
         let failed = Trace::new();
         let fails = failed.clone();
         let outer = begin(Task::new(group(async move |_| {
@@ -119,7 +127,9 @@ fn the_failure_of_a_dropped_boundary_climbs_to_its_parent() {
         let child = thread(|| task.finish());
         let result = outer.finish();
         join(child);
-        let told = result.err().map_or(0, |error| error.cleanup_failures().len());
+        let told = result
+            .err()
+            .map_or(0, |error| error.cleanup_failures().len());
         assert_eq!(told, failed.count());
     });
 }

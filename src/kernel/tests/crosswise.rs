@@ -16,7 +16,7 @@ use crate::{
 
 #[test]
 fn a_child_that_counts_out_or_who_drops_its_boundary_settles_it() {
-    check(bound(3, 4), || {
+    check(bound(2, 3), || {
         let gone = Trace::new();
         let guard = gone.guard();
         let outer = begin(Task::new(group(async move |_| {
@@ -35,7 +35,11 @@ fn a_child_that_counts_out_or_who_drops_its_boundary_settles_it() {
         let task = begin(next_task());
         let child = thread(|| task.finish());
         outer.finish().unwrap();
-        assert_eq!(gone.count(), 1, "the parent returned before the child had ended");
+        assert_eq!(
+            gone.count(),
+            1,
+            "the parent returned before the child had ended"
+        );
         join(child);
     });
 }

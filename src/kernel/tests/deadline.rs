@@ -52,7 +52,10 @@ fn the_first_reason_of_a_scope_is_the_one_that_it_reports() {
         let clock = thread(|| advance_to(at(10)));
         let error = opener.finish().unwrap_err();
         let reason = error.reason().expect("it was cancelled").kind;
-        assert!(matches!(reason, CancelKind::Explicit | CancelKind::Deadline));
+        assert!(matches!(
+            reason,
+            CancelKind::Explicit | CancelKind::Deadline
+        ));
         assert!(scope.cancelled_caught());
         let seen = join(request).expect("it was cancelled");
         assert_eq!(seen.kind, reason, "the first reason stays");
@@ -90,9 +93,8 @@ fn a_deadline_that_is_moved_is_seen() {
     check(bound(3, 4), || {
         let scope = CancelScope::with_deadline(at(100));
         let entered = scope.clone();
-        let mut opener = Task::new(async move {
-            entered.enter(std::future::pending::<()>()).await
-        });
+        let mut opener =
+            Task::new(async move { entered.enter(std::future::pending::<()>()).await });
         let mover = thread(move || {
             scope.set_deadline(Some(at(0)));
             scope

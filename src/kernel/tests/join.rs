@@ -41,17 +41,19 @@ fn who_awaits_a_child_is_given_its_output() {
 
 #[test]
 fn an_output_that_nobody_reads_is_dropped_once() {
-    check(bound(3, 4), || child_returns::<1>(|handle, _| drop(handle)));
+    check(bound(2, 3), || child_returns::<1>(|handle, _| drop(handle)));
 }
 
 #[test]
 fn a_large_output_that_nobody_reads_is_dropped_once() {
-    check(bound(3, 4), || child_returns::<99>(|handle, _| drop(handle)));
+    check(bound(2, 3), || {
+        child_returns::<99>(|handle, _| drop(handle))
+    });
 }
 
 #[test]
 fn a_handle_that_is_dropped_while_it_is_awaited_leaves_nothing() {
-    check(bound(3, 4), || {
+    check(bound(2, 3), || {
         child_returns::<1>(|handle, dropped| {
             let mut awaiting = Task::new(handle);
             if let std::task::Poll::Ready(output) = awaiting.poll() {

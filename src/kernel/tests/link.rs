@@ -12,7 +12,7 @@ use crate::{
 
 #[test]
 fn a_boundary_that_is_opened_in_a_child_sees_a_request() {
-    check(bound(2, 3), || {
+    check(bound(2, 2), || {
         let (out, gone) = (Out::new(), Trace::new());
         let (put, guard) = (out.clone(), gone.guard());
         let opener = begin(Task::new(group(async move |g| {
@@ -38,7 +38,7 @@ fn a_boundary_that_is_opened_in_a_child_sees_a_request() {
 /// What is opened in a foreign task links below a scope that ends at the same time.
 #[test]
 fn nothing_stays_linked_to_a_scope_that_ends_unused() {
-    check(bound(2, 3), || {
+    check(bound(1, 2), || {
         let out = Out::new();
         let put = out.clone();
         let opener = begin(Task::new(group(async move |_| {

@@ -69,7 +69,11 @@ fn what_a_child_leaves_is_released_before_its_group_returns() {
         let task = begin(try_next_task().unwrap());
         let child = thread(|| task.finish());
         opener.finish().unwrap();
-        assert_eq!(released.count(), 1, "the group returned before the release had run");
+        assert_eq!(
+            released.count(),
+            1,
+            "the group returned before the release had run"
+        );
         join(child);
     });
 }
@@ -92,7 +96,11 @@ fn a_release_that_arrives_as_the_last_child_leaves_is_not_forgotten() {
         let task = begin(try_next_task().unwrap());
         let child = thread(|| task.finish());
         opener.finish().unwrap();
-        assert_eq!(released.count(), 1, "the group returned before the release had run");
+        assert_eq!(
+            released.count(),
+            1,
+            "the group returned before the release had run"
+        );
         join(child);
     });
 }

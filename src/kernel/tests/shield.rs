@@ -6,14 +6,11 @@
 //! gone, and is cancelled afterwards.
 
 use super::{Event, Out, Trace, begin, bound, check, join, thread};
-use crate::{
-    CancelScope, checkpoint, group, shield,
-    runtime::models::Task,
-};
+use crate::{CancelScope, checkpoint, group, runtime::models::Task, shield};
 
 #[test]
 fn a_request_reaches_what_was_shielded_once_the_shield_is_off() {
-    check(bound(2, 3), || {
+    check(bound(1, 2), || {
         let (out, gone) = (Out::new(), Trace::new());
         let (put, guard) = (out.clone(), gone.guard());
         let opener = begin(Task::new(group(async move |g| {
@@ -41,7 +38,7 @@ fn a_request_reaches_what_was_shielded_once_the_shield_is_off() {
 
 #[test]
 fn what_is_shielded_comes_to_its_end_though_a_request_came() {
-    check(bound(2, 3), || {
+    check(bound(1, 2), || {
         let (out, saved, event) = (Out::new(), Trace::new(), Event::default());
         let (put, saves, awaited) = (out.clone(), saved.clone(), event.clone());
         let opener = begin(Task::new(group(async move |g| {

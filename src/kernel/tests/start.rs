@@ -12,7 +12,7 @@ use crate::{
 
 #[test]
 fn a_child_belongs_to_the_caller_or_to_the_target() {
-    check(bound(1, 2), || {
+    check(bound(1, 1), || {
         let source = CancelScope::new();
         let (entered, release) = (source.clone(), Event::default());
         let (survived, gone) = (Trace::new(), Trace::new());
@@ -39,7 +39,11 @@ fn a_child_belongs_to_the_caller_or_to_the_target() {
         let started = opener.finish().unwrap();
         assert_eq!(gone.count(), 1);
         if started == Some(7) {
-            assert_eq!(survived.count(), 1, "it had started, and was cancelled with the caller");
+            assert_eq!(
+                survived.count(),
+                1,
+                "it had started, and was cancelled with the caller"
+            );
         }
         join(child);
         join(request);
@@ -74,7 +78,7 @@ fn a_request_for_the_target_ends_a_starting_child_and_its_caller() {
 /// The child is introduced to the gate after it was spawned: a request before that is caught up with.
 #[test]
 fn a_request_that_comes_before_the_child_is_known_is_caught_up_with() {
-    check(bound(2, 3), || {
+    check(bound(1, 1), || {
         let source = CancelScope::new();
         let (entered, gone) = (source.clone(), Trace::new());
         let guard = gone.guard();

@@ -36,7 +36,10 @@ fn a_failure_that_nobody_reads_is_told_once() {
         task.finish();
         let result = opener.finish();
         join(leaver);
-        let returned = result.as_ref().err().map_or(0, |error| error.failures().len());
+        let returned = result
+            .as_ref()
+            .err()
+            .map_or(0, |error| error.failures().len());
         assert_eq!(returned + suppressed.count(), 1, "lost, or told twice");
         drop(result);
         assert_eq!(dropped.count(), 1);

@@ -13,7 +13,7 @@ use crate::{
 
 #[test]
 fn who_waits_for_a_stop_is_told_of_it() {
-    check(bound(2, 3), || {
+    check(bound(1, 2), || {
         let (out, stopped) = (Out::new(), Trace::new());
         let (put, stops) = (out.clone(), stopped.clone());
         let opener = begin(Task::new(group(async move |g| {
