@@ -11,7 +11,7 @@ use crate::{
 
 #[test]
 fn a_queued_child_is_told_of_its_place() {
-    check(bound(1, 2), || {
+    check(bound(1, 1), || {
         let traces = [Trace::new(), Trace::new()];
         let theirs = traces.clone();
         let opener = begin(Task::new(Options::new().limit(1).group(async move |g| {
