@@ -178,7 +178,11 @@ impl Node {
         let mut closed = inside.ledger.close();
         self.raise(ENDED);
         let counted_in = inside.counted_in.take();
+        // If it was orphaned in the poll that ends it here, nobody settles it: what was kept for
+        // that refers to the book, and the book to this node.
+        let kept = inside.inherited.kept.take();
         drop(inside);
+        drop(kept);
         closed.tell();
         if let Some(caller) = counted_in {
             caller.closure_left();

@@ -15,7 +15,6 @@
 //!    at the end of its child: the worker that has just told it so is still busy with the task.
 
 use std::{
-    cell::UnsafeCell,
     mem::{MaybeUninit, align_of, size_of},
     panic::Location,
     ptr::NonNull,
@@ -24,7 +23,7 @@ use std::{
 };
 
 use super::{
-    atomic::{AtomicU32, Lock, Ordering},
+    atomic::{AtomicU32, Lock, Ordering, UnsafeCell},
     node::Node,
     roster::ChunkPtr,
 };
@@ -105,7 +104,7 @@ impl Cell {
             chunk,
             info,
             slot: Lock::default(),
-            task: UnsafeCell::default(),
+            task: UnsafeCell::new(Spawned::default()),
         }
     }
 
@@ -252,15 +251,14 @@ impl Cell {
     ///
     /// Called by the child itself, once.
     pub(super) unsafe fn put_output<T>(&self, output: T) {
-        let place = self.output.get();
         // SAFETY: the output is the child's before `DONE` (invariant 2), so nobody else looks here.
         // There is room for it, or for the pointer to a large one.
-        unsafe {
+        self.output.with_mut(|place| unsafe {
             match is_small::<T>() {
                 true => place.cast::<T>().write(output),
                 false => place.cast::<Box<T>>().write(Box::new(output)),
             }
-        }
+        });
     }
 
     /// Takes the output.
@@ -269,14 +267,13 @@ impl Cell {
     ///
     /// It is there, it is a `T`, it is the caller's by invariant 2, and it is not taken again.
     pub(super) unsafe fn take_output<T>(&self) -> T {
-        let place = self.output.get();
         // SAFETY: as the caller promises; this is how `put_output` put it.
-        unsafe {
+        self.output.with_mut(|place| unsafe {
             match is_small::<T>() {
                 true => place.cast::<T>().read(),
                 false => *place.cast::<Box<T>>().read(),
             }
-        }
+        })
     }
 
     /// Is there an output for the handle? After this it counts as taken.
@@ -344,7 +341,7 @@ impl Cell {
     #[inline]
     pub(super) unsafe fn keep_task(&self, spawned: Spawned) {
         // SAFETY: as the caller promises.
-        unsafe { *self.task.get() = spawned };
+        self.task.with_mut(|task| unsafe { *task = spawned });
     }
 
     /// # Safety
@@ -352,7 +349,8 @@ impl Cell {
     /// The task is the caller's by invariant 5.
     unsafe fn drop_task(&self) {
         // SAFETY: as the caller promises.
-        unsafe { *self.task.get() = Spawned::default() };
+        self.task
+            .with_mut(|task| unsafe { *task = Spawned::default() });
     }
 
     /// The chunk keeps the memory of the task no longer. Called once.

@@ -41,7 +41,9 @@ impl Node {
                     return;
                 }
                 let slot = inside.subs.insert(node.clone());
-                node.slot.store(slot, Ordering::Release);
+                // A swap and no store: loom does not know that what `unlink` swaps at the same
+                // time comes either before or after a store.
+                node.slot.swap(slot, Ordering::AcqRel);
                 if inner != 0 {
                     parent.inner.fetch_add(1, Ordering::AcqRel);
                 }

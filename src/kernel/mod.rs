@@ -26,3 +26,6 @@ pub(crate) mod start;
 mod stopping;
 pub(crate) mod supervised;
 pub(crate) mod watch;
+
+#[cfg(all(test, loom))]
+mod tests;

@@ -7,7 +7,7 @@
 
 use std::{
     panic::Location,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     task::Waker,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use slab::Slab;
 
 use super::{
     adoption::Inheritance,
-    atomic::{AtomicU32, AtomicUsize, Lock, Ordering},
+    atomic::{AtomicU32, AtomicUsize, Lock, Memory, OnceLock, Ordering},
     context,
     ledger::{Count, Ledger},
     obligations::Owed,
@@ -127,6 +127,7 @@ pub(crate) struct Node {
     /// parent's lock, taken once.
     pub(super) slot: AtomicUsize,
     pub(super) inside: Lock<Inside>,
+    _memory: Memory,
 }
 
 /// What stands under the lock of a node.
@@ -194,6 +195,7 @@ impl Node {
                 inherited,
                 ..Inside::default()
             }),
+            _memory: Memory::new(),
         })
     }
 

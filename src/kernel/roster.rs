@@ -24,7 +24,6 @@
 //!    group's list of ripe chunks (`ripe`), then the last child retires.
 
 use std::{
-    cell::UnsafeCell,
     collections::VecDeque,
     mem::MaybeUninit,
     ops::Deref,
@@ -35,7 +34,7 @@ use std::{
 
 pub(crate) use super::cell::{End, Info};
 use super::{
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Memory, Ordering, UnsafeCell},
     cell::Cell,
     node::Node,
     ripe::{Reaped, Ripe},
@@ -57,7 +56,9 @@ pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
     index: AtomicUsize,
     /// How many cells have been given out. Changed under the lock of the group only.
     given: AtomicUsize,
-    cells: UnsafeCell<C>,
+    memory: Memory,
+    /// A std one: each cell sees to itself.
+    cells: std::cell::UnsafeCell<C>,
 }
 
 /// What the children of a chunk need of their group.
@@ -92,6 +93,7 @@ fn open<const N: usize>(group: Option<Group>, index: usize) -> ChunkPtr {
         (&raw mut (*place).first_id).write(first_id);
         (&raw mut (*place).index).write(AtomicUsize::new(index));
         (&raw mut (*place).given).write(AtomicUsize::new(0));
+        (&raw mut (*place).memory).write(Memory::new());
         chunk.assume_init()
     };
     let chunk: NonNull<Chunk<[MaybeUninit<Cell>; N]>> = NonNull::from(Box::leak(chunk));
@@ -289,7 +291,7 @@ impl Roster {
 /// of the chunk any more.
 unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
     // SAFETY: as the caller promises; the group's claim still keeps the chunk.
-    unsafe { (*chunk.as_ref().group.get()).take() }
+    unsafe { chunk.as_ref().group.with_mut(|group| (*group).take()) }
 }
 
 /// What a close leaves to drop.
@@ -317,7 +319,10 @@ impl Deref for CellRef {
     fn deref(&self) -> &Cell {
         // SAFETY: child and handle do not look any more after they gave up the claim of the cell or
         // left that to the other (invariant 2): `retire` and `leave` are the last they do with it.
-        unsafe { self.0.as_ref() }
+        let cell = unsafe { self.0.as_ref() };
+        // SAFETY: a cell stands in its chunk, so that one is there too.
+        unsafe { cell.chunk.as_ref() }.memory.touch();
+        cell
     }
 }
 
@@ -345,7 +350,10 @@ impl CellRef {
     pub(super) fn group(&self) -> &Arc<Node> {
         // SAFETY: the chunk keeps the group until its last child has retired, and only then is it
         // written to (invariant 3); the caller is a child that has not.
-        let group = unsafe { (*self.chunk().group.get()).as_ref() };
+        let group = self
+            .chunk()
+            .group
+            .with(|group| unsafe { (*group).as_ref() });
         &group
             .expect("a child that has not retired has a group")
             .node
@@ -406,7 +414,7 @@ const fn ripe_at(len: usize) -> u32 {
 unsafe fn ripen(chunk: ChunkPtr) {
     // SAFETY: the last child has not retired, which is the caller's, so the group is there
     // (invariant 3).
-    let group = unsafe { (*chunk.as_ref().group.get()).as_ref() };
+    let group = unsafe { chunk.as_ref().group.with(|group| (*group).as_ref()) };
     let node = &group.expect("the last child has not retired").node;
     // SAFETY: the claim is that of who makes the chunk ripe.
     let claim = unsafe { ChunkClaim::ripe(chunk) };
@@ -551,6 +559,7 @@ impl Walk {
     fn cells(&self) -> impl Iterator<Item = &Cell> {
         // SAFETY: the claim keeps the chunk.
         let chunk = unsafe { self.claim.0.as_ref() };
+        chunk.memory.touch();
         // SAFETY: these had been written when the walk was prepared (invariant 5), and cells are
         // shared until they are freed.
         (0..self.given).map(|index| unsafe { chunk.cell(index).as_ref() })

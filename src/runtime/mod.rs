@@ -15,6 +15,8 @@
 
 #[cfg(all(feature = "async-std", not(loom)))]
 mod async_std;
+#[cfg(all(test, loom))]
+pub(crate) mod models;
 #[cfg(shuttle)]
 mod shuttle;
 
@@ -42,6 +44,9 @@ pub(crate) enum Runtime {
     /// An execution of shuttle that is going on.
     #[cfg(shuttle)]
     Shuttle,
+    /// A model of the kernel: see `kernel/tests`.
+    #[cfg(all(test, loom))]
+    Model,
     /// A simulation that is going on.
     #[cfg(feature = "testing")]
     Sim(Arc<sim::Core>),
@@ -76,13 +81,15 @@ fn absent() -> ! {
 }
 
 impl Runtime {
-    /// async-std where it is compiled in, else none.
+    /// async-std where it is compiled in, else none. In a model, that one.
     pub(crate) fn default_runtime() -> Runtime {
         #[cfg(shuttle)]
         return Runtime::Shuttle;
         #[cfg(all(feature = "async-std", not(any(loom, shuttle))))]
         return Runtime::AsyncStd;
-        #[cfg(not(any(shuttle, all(feature = "async-std", not(loom)))))]
+        #[cfg(all(test, loom))]
+        return Runtime::Model;
+        #[cfg(not(any(shuttle, all(feature = "async-std", not(loom)), all(test, loom))))]
         return Runtime::Absent;
     }
 
@@ -105,6 +112,11 @@ impl Runtime {
                 self::shuttle::spawn(fut);
                 Spawned::default()
             }
+            #[cfg(all(test, loom))]
+            Runtime::Model => {
+                self::models::spawn(fut);
+                Spawned::default()
+            }
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => {
                 core.spawn(label, Box::pin(fut));
@@ -123,6 +135,8 @@ impl Runtime {
             Runtime::AsyncStd => self::async_std::spawn_blocking(job),
             #[cfg(shuttle)]
             Runtime::Shuttle => self::shuttle::spawn_blocking(job),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::spawn_blocking(job),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.spawn_blocking(label, Box::new(job)),
         }
@@ -137,6 +151,8 @@ impl Runtime {
             Runtime::AsyncStd => self::async_std::now(),
             #[cfg(shuttle)]
             Runtime::Shuttle => self::shuttle::now(),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::now(),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.now(),
         }
@@ -151,6 +167,8 @@ impl Runtime {
             Runtime::AsyncStd => Timer(Kind::AsyncStd(self::async_std::Timer::new())),
             #[cfg(shuttle)]
             Runtime::Shuttle => Timer(Kind::Shuttle(self::shuttle::Timer::new())),
+            #[cfg(all(test, loom))]
+            Runtime::Model => Timer(Kind::Model(self::models::Timer::default())),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => Timer(Kind::Sim(sim::Timer::new(core.clone()))),
         }
@@ -165,6 +183,8 @@ impl Runtime {
             Runtime::AsyncStd => self::async_std::block_on(fut),
             #[cfg(shuttle)]
             Runtime::Shuttle => self::shuttle::block_on(fut),
+            #[cfg(all(test, loom))]
+            Runtime::Model => self::models::block_on(fut),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.block_on(fut),
         }
@@ -206,6 +226,8 @@ enum Kind {
     AsyncStd(self::async_std::Timer),
     #[cfg(shuttle)]
     Shuttle(self::shuttle::Timer),
+    #[cfg(all(test, loom))]
+    Model(self::models::Timer),
     #[cfg(feature = "testing")]
     Sim(sim::Timer),
 }
@@ -220,6 +242,8 @@ impl Timer {
             Kind::AsyncStd(ref mut timer) => timer.set(at),
             #[cfg(shuttle)]
             Kind::Shuttle(ref mut timer) => timer.set(at),
+            #[cfg(all(test, loom))]
+            Kind::Model(ref mut timer) => timer.set(at),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.set(at),
         }
@@ -232,6 +256,8 @@ impl Timer {
             Kind::AsyncStd(ref mut timer) => timer.clear(),
             #[cfg(shuttle)]
             Kind::Shuttle(ref mut timer) => timer.clear(),
+            #[cfg(all(test, loom))]
+            Kind::Model(ref mut timer) => timer.clear(),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.clear(),
         }
@@ -244,6 +270,8 @@ impl Timer {
             Kind::AsyncStd(ref mut timer) => timer.poll(cx),
             #[cfg(shuttle)]
             Kind::Shuttle(ref mut timer) => timer.poll(cx),
+            #[cfg(all(test, loom))]
+            Kind::Model(ref mut timer) => timer.poll(cx),
             #[cfg(feature = "testing")]
             Kind::Sim(ref mut timer) => timer.poll(cx),
         }
