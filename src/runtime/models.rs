@@ -61,10 +61,13 @@ pub(super) fn now() -> Instant {
 /// Moves the clock and wakes whose time has come.
 pub(crate) fn advance_to(at: Instant) {
     let now = at.since_epoch();
-    let due: Vec<_> = {
+    let due: Vec<(Duration, Waker)> = {
         let mut clock = CLOCK.lock().unwrap();
         clock.now = clock.now.max(now);
-        clock.timers.extract_if(.., |(at, _)| *at <= now).collect()
+        let timers = std::mem::take(&mut clock.timers).into_iter();
+        let (due, later) = timers.partition(|(at, _)| *at <= now);
+        clock.timers = later;
+        due
     };
     due.into_iter().for_each(|(_, waker)| waker.wake());
 }
@@ -126,13 +129,14 @@ impl Signal {
         while !*woken {
             woken = self.changed.wait(woken).unwrap();
         }
-        *woken = false;
     }
 
     /// A wake-up that is lost is a deadlock of the model.
     fn drive<T>(self: &Arc<Self>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
         let waker = Waker::from(self.clone());
         loop {
+            // As executors do: a wake-up from before a poll is spent by it.
+            *self.woken.lock().unwrap() = false;
             match poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(output) => return output,
                 Poll::Pending => self.wait(),

@@ -205,6 +205,7 @@ unsafe impl Send for Trace {}
 unsafe impl Sync for Trace {}
 
 impl Trace {
+    #[expect(clippy::arc_with_non_send_sync, reason = "loom checks it, see above")]
     fn new() -> Self {
         Trace(Arc::new(UnsafeCell::new(0)))
     }
