@@ -1,16 +1,12 @@
 //! Child processes that end with their boundary: `defer` around async-process.
 //!
 //! A process is started as the leader of a process group of its own, and signals go to that group. So
-//! what a shell has started ends with it. The leader is reaped last of all: as long as it is not, the
-//! number of the group belongs to nobody else.
+//! what a shell has started ends with it. The boundary waits for the leader; the others are sent the
+//! signals, and it is the system that reaps them.
 
-use std::{
-    io,
-    process::{Command, ExitStatus},
-    time::Duration,
-};
+use std::{ffi::OsStr, io, process::ExitStatus, time::Duration};
 
-use async_process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use async_process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use crate::{
     cancel::shield,
@@ -37,23 +33,22 @@ struct Running {
 /// boundary around waits for that. An [`Options::grace`](crate::Options::grace) around that ends
 /// earlier has it killed at once.
 ///
-/// The process leads a process group of its own, to which the signals go, so what a shell has started
-/// ends too. A descendant that leaves this group is on its own. And a Ctrl-C in the terminal does not
-/// reach the process; [`stop_on_signals`](crate::Options::stop_on_signals) ends it in order.
-/// (Where there is no Unix, the process alone is killed, at once.)
+/// A command made by [`Process::command`] leads a process group of its own, to which the signals go, so
+/// what a shell has started is ended too: it has been sent SIGKILL when the boundary returns. A
+/// descendant that leaves this group is on its own. And a Ctrl-C in the terminal does not reach the
+/// process; [`stop_on_signals`](crate::Options::stop_on_signals) ends it in order. Of another command
+/// the process alone is signalled. (So it is where there is no Unix, and it is killed there, at once.)
 ///
 /// ```
 /// # #[cfg(unix)] {
-/// use headcount::{run, spawn_process};
-/// use std::{io, process::Command, time::Duration};
+/// use headcount::{Process, run, spawn_process};
+/// use std::{io, time::Duration};
 ///
 /// run(async |_| {
 ///     let grace = Duration::from_secs(5);
-///     let mut quick = spawn_process(Command::new("true"), grace)?;
+///     let mut quick = spawn_process(&mut Process::command("true"), grace)?;
 ///     assert!(quick.wait().await?.success());
-///     let mut command = Command::new("sleep");
-///     command.arg("3600");
-///     let _endless = spawn_process(command, grace)?;
+///     let _endless = spawn_process(Process::command("sleep").arg("3600"), grace)?;
 ///     Ok::<_, io::Error>(())
 /// }) // returns when `sleep` is gone
 /// # .unwrap() }
@@ -62,20 +57,14 @@ struct Running {
 /// # Errors
 ///
 /// If the process cannot be started. In a simulation always: it knows no real processes.
-pub fn spawn_process(command: Command, grace: Duration) -> io::Result<Process> {
+pub fn spawn_process(command: &mut Command, grace: Duration) -> io::Result<Process> {
     if !context::runtime().hears_signals() {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "a simulation has no child processes: put this behind something that a test replaces",
         ));
     }
-    #[cfg(unix)]
-    let command = {
-        let mut command = command;
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command
-    };
-    let child = async_process::Command::from(command).spawn()?;
+    let child = command.spawn()?;
     let running = Running {
         child,
         reaped: false,
@@ -84,6 +73,16 @@ pub fn spawn_process(command: Command, grace: Duration) -> io::Result<Process> {
 }
 
 impl Process {
+    /// A command for [`spawn_process`], of the crate async-process. Its process will lead a process group
+    /// of its own.
+    pub fn command(program: impl AsRef<OsStr>) -> Command {
+        #[allow(unused_mut)]
+        let mut command = std::process::Command::new(program);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.into()
+    }
+
     /// Waits for the process to end by itself, and ends what it has left in its process group.
     ///
     /// # Errors
@@ -163,7 +162,7 @@ impl Running {
     /// To the whole group. One that has ended already is no error.
     #[cfg(unix)]
     fn signal(&mut self, signal: Signal) {
-        use rustix::process::{Pid, Signal as Number, kill_process_group};
+        use rustix::process::{Pid, Signal as Number, kill_process, kill_process_group};
 
         let number = match signal {
             Signal::Term => Number::TERM,
@@ -171,7 +170,10 @@ impl Running {
         };
         let leader = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(leader) = leader {
-            _ = kill_process_group(leader, number);
+            // A process that leads no group is alone; one that was reaped is nobody's.
+            if kill_process_group(leader, number).is_err() && !self.reaped {
+                _ = kill_process(leader, number);
+            }
         }
     }
 

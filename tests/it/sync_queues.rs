@@ -254,7 +254,7 @@ fn each_item_that_comes_back_wakes_a_consumer() {
                 g.spawn(async move {
                     let item = queue.get().await.unwrap();
                     // Keeps its item until the other has one too.
-                    while queue.len() > 0 {
+                    while !queue.is_empty() {
                         sleep(millis(1)).await;
                     }
                     item.done();
