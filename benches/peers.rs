@@ -17,6 +17,9 @@ use std::{
 
 use async_std::task;
 
+#[path = "peers/map_concurrent.rs"]
+mod map_concurrent;
+
 /// Two ways to the same result. Each is called with how many children or futures to make.
 struct Contest {
     name: &'static str,
@@ -49,6 +52,11 @@ const CONTESTS: &[Contest] = &[
         name: "timeout_expired/async_std",
         ours: headcount_expired,
         theirs: async_std_expired,
+    },
+    Contest {
+        name: "map_concurrent/buffer_unordered",
+        ours: map_concurrent::ours,
+        theirs: map_concurrent::buffer_unordered,
     },
 ];
 

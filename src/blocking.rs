@@ -2,13 +2,19 @@
 
 use std::{convert::Infallible, future::pending};
 
-use crate::{error::GroupError, group::group};
+use crate::{
+    error::GroupError,
+    group::group,
+    kernel::blocking::{Blocking, Pool},
+};
 
 /// Runs a blocking closure on a thread of its own and waits for it.
 ///
 /// A cancelled awaiter waits for a closure that has begun, and nothing outlives the boundary; for
 /// closures that should stop early use
-/// [`spawn_blocking`](crate::TaskGroup::spawn_blocking), whose token tells them.
+/// [`spawn_blocking`](crate::TaskGroup::spawn_blocking), whose token tells them. To bound how many run
+/// at a time, give a permit of a [`CapacityLimiter`](crate::sync::CapacityLimiter) to the closure. What
+/// computes for long rather than waits belongs to `compute` (feature `rayon`).
 ///
 /// ```
 /// # fn main() -> Result<(), headcount::GroupError<std::io::Error>> {
@@ -28,8 +34,17 @@ use crate::{error::GroupError, group::group};
 ///
 /// Dropped by a foreign `select!`, the boundary around waits for the closure, whose value is lost.
 pub async fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let closure = Blocking::new(Pool::Blocking, move |_| Ok(f()));
+    ended("unblock", closure).await
+}
+
+/// Waits for a closure in a hidden group of its own.
+pub(crate) async fn ended<T: Send + 'static>(
+    what: &str,
+    closure: Blocking<'static, Result<T, Infallible>>,
+) -> T {
     let value: Result<T, GroupError<Infallible>> = group(async move |g| {
-        match g.spawn_blocking(move |_| Ok::<T, Infallible>(f())).await {
+        match g.spawn(closure).await {
             Ok(value) => Ok(value),
             // It panicked, or the group was cancelled: then this body is dropped here.
             Err(_) => pending().await,
@@ -39,8 +54,8 @@ pub async fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) 
     match value {
         Ok(value) => value,
         Err(_) => panic!(
-            "an `unblock` was polled outside of the boundary in which it was first polled: await \
-             it where it was started, or start it anew"
+            "`{what}` was polled outside of the boundary in which it was first polled: await it \
+             where it was started, or start it anew"
         ),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     error::{GroupError, IntoOutcome, TrySpawnError},
     handle::JoinHandle,
     kernel::{
-        blocking::{Blocking, BlockingToken},
+        blocking::{Blocking, BlockingToken, Pool},
         book::Book,
         drive::Drive,
         ledger::{Ask, Refused},
@@ -76,7 +76,7 @@ impl<'env, E: fmt::Debug + Send + 'env> TaskGroup<'env, E> {
         F: FnOnce(BlockingToken) -> O + Send + 'env,
     {
         let info = spawning::info(None, Location::caller());
-        self.spawn_as(info, Ask::Queue, Blocking::new(closure))
+        self.spawn_as(info, Ask::Queue, Blocking::new(Pool::Blocking, closure))
     }
 }
 

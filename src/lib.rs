@@ -5,6 +5,8 @@ mod boundary;
 mod cancel;
 mod cleanup;
 mod collect;
+#[cfg(all(feature = "rayon", not(loom)))]
+mod compute;
 mod conclude;
 mod error;
 mod group;
@@ -12,6 +14,10 @@ mod handle;
 mod kernel;
 mod options;
 mod panics;
+#[cfg(all(feature = "process", not(loom)))]
+mod process;
+#[cfg(not(loom))]
+mod produce;
 mod restart;
 mod run;
 mod runtime;
@@ -21,6 +27,8 @@ mod signal;
 mod spawning;
 mod start;
 mod supervise;
+#[cfg(not(loom))]
+pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
@@ -33,7 +41,12 @@ pub use cancel::{
     is_shutting_down, shield,
 };
 pub use cleanup::{Deferred, bracket, defer};
-pub use collect::{ReturnWhen, gather, gather_settled, race, race_ok, wait};
+pub use collect::{
+    AsCompleted, IntoItems, MapConcurrent, ReturnWhen, as_completed, gather, gather_settled,
+    map_concurrent, race, race_ok, wait,
+};
+#[cfg(all(feature = "rayon", not(loom)))]
+pub use compute::compute;
 #[doc(hidden)]
 pub use error::Returns;
 pub use error::{
@@ -45,6 +58,10 @@ pub use handle::{JoinHandle, TaskId};
 pub use kernel::blocking::BlockingToken;
 pub use options::Options;
 pub use panics::Suppressed;
+#[cfg(all(feature = "process", not(loom)))]
+pub use process::{Process, spawn_process};
+#[cfg(not(loom))]
+pub use produce::{Feed, Produced};
 pub use restart::{Restart, RestartError, Restarts};
 pub use run::run;
 pub use scope::{Scope, scope};
@@ -54,8 +71,36 @@ pub use supervise::{SupervisedHandle, Supervisor, supervise};
 pub use time::Instant;
 pub use timeout::{move_on_after, timeout, timeout_at};
 
+/// The traits of futures-concurrency, for inline joins, races and merges: `use headcount::prelude::*`.
+/// Needs the feature `futures-concurrency`, which is on by default.
+///
+/// What such a race drops half-way is safe here: the boundary around waits for what it had started.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+/// use headcount::{prelude::*, time::sleep};
+/// use std::time::Duration;
+///
+/// headcount::run(async |_| {
+///     let both = (async { 1 }, async { 2 }).join().await;
+///     assert_eq!(both, (1, 2));
+///     let quick = (async { "quick" }, async { sleep(Duration::from_secs(9)).await; "slow" });
+///     assert_eq!(quick.race().await, "quick");
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[cfg(all(feature = "futures-concurrency", not(loom)))]
+pub mod prelude {
+    pub use futures_concurrency::prelude::*;
+}
+
 #[doc = include_str!("../docs/cancellation.md")]
 pub mod cancellation {}
 
 #[doc = include_str!("../docs/recipes.md")]
 pub mod recipes {}
+
+#[cfg(not(loom))]
+#[doc = include_str!("../docs/streams.md")]
+pub mod streams {}

@@ -298,6 +298,53 @@ macro_rules! spawning {
                 })
             }
 
+            /// Spawns a child that produces the items of a stream, and gives the stream.
+            ///
+            /// The child runs ahead of its reader by `capacity` items, and then waits. When the stream is
+            /// dropped the child is cancelled, and the group waits for it and its releases. Its failure is
+            /// that of any child. Other than the streams of [`map_concurrent`](crate::map_concurrent), this
+            /// one may be polled first under a timeout, and then elsewhere: the child belongs to the group.
+            ///
+            #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\nuse futures_util::TryStreamExt;\n\n", $open, "(async |g| {")]
+            ///     let mut pages = g.spawn_stream(2, async |feed| {
+            ///         for page in 1..=3 {
+            ///             feed.send(page).await; // fetched meanwhile
+            ///         }
+            ///         Ok(())
+            ///     });
+            ///     let mut sum = 0;
+            ///     while let Some(page) = pages.try_next().await? {
+            ///         sum += page;
+            ///     }
+            ///     assert_eq!(sum, 6);
+            ///     Ok::<_, headcount::JoinError>(())
+            /// })
+            /// # .await.unwrap() }) }
+            /// ```
+            ///
+            /// # Panics
+            ///
+            /// If `capacity` is 0.
+            #[cfg(not(loom))]
+            #[track_caller]
+            pub fn spawn_stream<T, O, F, Fut>(
+                &self,
+                capacity: usize,
+                producer: F,
+            ) -> crate::produce::Produced<T>
+            where
+                T: Send + 'env,
+                F: FnOnce(crate::produce::Feed<T>) -> Fut,
+                Fut: Future<Output = O> + Send + 'env,
+                O: IntoOutcome<E>,
+            {
+                let (feed, produced) = crate::produce::channel(capacity);
+                let future = producer(feed);
+                let child = async move { future.await.into_outcome().map(drop) };
+                let info = spawning::info(None, Location::caller());
+                produced(self.spawn_as(info, Ask::Queue, child))
+            }
+
             /// Spawns the daemon that turns signals of the process into a stop of this group.
             #[cfg(all(feature = "signal", not(loom)))]
             pub(crate) fn heed(&self, heed: crate::signal::Heed) {

@@ -9,7 +9,8 @@ use std::{
     task::Poll,
 };
 
-use headcount::{Options, group, run, testing::Sim};
+use futures_util::StreamExt;
+use headcount::{Options, group, map_concurrent, run, testing::Sim};
 use workers::on_workers;
 
 #[path = "it/support/workers.rs"]
@@ -234,6 +235,41 @@ fn short_children_under_the_simulator_leave_the_memory_at_the_level_of_the_livin
                     Ok::<_, ()>(())
                 }));
                 outcome.unwrap();
+            }
+        },
+    );
+}
+
+/// A million items through `map_concurrent`, in both orders, with children that do not end at once.
+#[test]
+fn a_million_mapped_items_leave_the_memory_at_the_level_of_the_limit() {
+    on_workers(
+        "a_million_mapped_items_leave_the_memory_at_the_level_of_the_limit",
+        || {
+            for in_order in [false, true] {
+                let outcome = run(async |_| {
+                    let mut outputs = map_concurrent(0..500_000_usize, 64, async |n| {
+                        if n % 2 == 0 {
+                            yield_now().await;
+                        }
+                        [n; 4]
+                    });
+                    if in_order {
+                        outputs = outputs.in_order();
+                    }
+                    let (mut warm, mut most, mut sum) = (0, 0, 0);
+                    for turn in 0..500_000 {
+                        sum += outputs.next().await.unwrap()[3];
+                        match turn {
+                            0..10_000 => warm = live(),
+                            _ => most = most.max(live() - warm),
+                        }
+                    }
+                    assert!(outputs.next().await.is_none());
+                    assert!(most < 256 * 1024, "{most} bytes more than after the first");
+                    Ok::<_, ()>(sum)
+                });
+                assert_eq!(outcome.unwrap(), 500_000 * 499_999 / 2);
             }
         },
     );

@@ -91,8 +91,19 @@ struct Slot<'env, T> {
 
 type Job<'env, T> = Arc<Lock<Slot<'env, T>>>;
 
-/// Runs a closure on a thread for blocking work; the future of a spawned child.
+/// Whose threads run a closure.
+#[derive(Clone, Copy)]
+pub(crate) enum Pool {
+    /// The runtime's, of which there are many, for closures that wait.
+    Blocking,
+    /// Rayon's, one for each core, for closures that compute.
+    #[cfg(all(feature = "rayon", not(loom)))]
+    Computing,
+}
+
+/// Runs a closure on a thread; the future of a spawned child.
 pub(crate) struct Blocking<'env, T> {
+    pool: Pool,
     job: Job<'env, T>,
     /// The closure after a request to cancel; dropped with this future, or submitted again.
     taken_back: Option<Closure<'env, T>>,
@@ -102,8 +113,9 @@ pub(crate) struct Blocking<'env, T> {
 }
 
 impl<'env, T: Send + 'env> Blocking<'env, T> {
-    pub(crate) fn new(closure: impl FnOnce(BlockingToken) -> T + Send + 'env) -> Self {
+    pub(crate) fn new(pool: Pool, closure: impl FnOnce(BlockingToken) -> T + Send + 'env) -> Self {
         Blocking {
+            pool,
             job: Arc::new(Lock::new(Slot {
                 closure: Some(Box::new(closure)),
                 result: None,
@@ -141,7 +153,11 @@ impl<'env, T: Send + 'env> Blocking<'env, T> {
             name: node.name.as_deref(),
             location: node.location,
         };
-        runtime.spawn_blocking(label, work);
+        match self.pool {
+            Pool::Blocking => runtime.spawn_blocking(label, work),
+            #[cfg(all(feature = "rayon", not(loom)))]
+            Pool::Computing => runtime.compute(label, work),
+        }
         self.held = Some(node);
     }
 
@@ -299,7 +315,7 @@ mod tests {
     fn a_closure_that_ran_as_it_was_put_back_is_not_submitted_again() {
         let group = node(Kind::Group, None);
         let child = node(Kind::Task, Some(group.clone()));
-        let mut blocking = Blocking::new(|_| 7);
+        let mut blocking = Blocking::new(Pool::Blocking, |_| 7);
         blocking.submitted = true;
         blocking.taken_back = blocking.job.lock().closure.take();
         let thread = Thread {

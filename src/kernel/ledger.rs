@@ -197,12 +197,12 @@ impl Ticket {
         matches!(before, TicketState::Granted)
     }
 
-    fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         matches!(*self.0.lock(), TicketState::Settled)
     }
 
     /// Hands over a place; `None` if the spawner has left. The waker is called outside locks.
-    fn grant(&self) -> Option<Option<Waker>> {
+    pub(crate) fn grant(&self) -> Option<Option<Waker>> {
         let mut state = self.0.lock();
         match std::mem::replace(&mut *state, TicketState::Granted) {
             TicketState::Settled => {

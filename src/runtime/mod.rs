@@ -142,6 +142,17 @@ impl Runtime {
         }
     }
 
+    /// Schedules a closure that computes on rayon's threads, detached. It must not unwind. In a
+    /// simulation it is a blocking closure like any other, in strict hand-off.
+    #[cfg(all(feature = "rayon", not(loom)))]
+    #[track_caller]
+    pub(crate) fn compute(&self, label: Label<'_>, job: impl FnOnce() + Send + 'static) {
+        match self {
+            Runtime::AsyncStd => rayon::spawn(job),
+            _ => self.spawn_blocking(label, job),
+        }
+    }
+
     /// The time on this runtime's clock.
     #[track_caller]
     pub(crate) fn now(&self) -> Instant {
@@ -198,9 +209,9 @@ impl Runtime {
         return false;
     }
 
-    /// Whether signals of the process reach tasks here. They do not reach a simulation: its seed
+    /// Whether signals, and child processes, of the process reach tasks here. They do not reach a simulation: its seed
     /// alone decides what happens in it.
-    #[cfg(all(feature = "signal", not(loom)))]
+    #[cfg(all(any(feature = "signal", feature = "process"), not(loom)))]
     pub(crate) fn hears_signals(&self) -> bool {
         matches!(self, Runtime::AsyncStd)
     }

@@ -1,0 +1,357 @@
+//! A function over many items, some of them at a time.
+//!
+//! Invariants
+//! 1. `outstanding` counts the items that were handed to a child and whose output the stream has not
+//!    given yet. It never exceeds the limit, so neither do the children nor the outputs that wait.
+//! 2. Each of these has one [`Letter`], which brings its output to the desk when it is dropped: by
+//!    the kernel, after the child and what it owed have ended, since its handle is gone by then. A
+//!    child that panics or is cancelled writes none; its group ends then, and the stream with it.
+//! 3. The stream looks at the desk, and leaves its waker there, under one lock. So who posts either
+//!    was seen, or wakes it.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fmt,
+    future::{Future, poll_fn},
+    panic::Location,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use super::{Ending, ending, items::IntoItems};
+use crate::{
+    group::{TaskGroup, group},
+    kernel::{atomic::Lock, ledger::Ask},
+    panics, spawning,
+};
+
+pin_project! {
+    /// The outputs of a function over many items, computed some at a time. Made by
+    /// [`map_concurrent`].
+    #[must_use = "streams do nothing unless polled"]
+    pub struct MapConcurrent<S, F, T> {
+        // The children's group goes first: it may no longer have to wait for what follows.
+        ending: Option<Ending>,
+        group: Option<TaskGroup<'static, Infallible>>,
+        desk: Recipient<T>,
+        // Taken from the desk, in the order of completion.
+        taken: VecDeque<(u64, T)>,
+        in_order: Option<InOrder<T>>,
+        // The number of the next item.
+        next: u64,
+        outstanding: usize,
+        limit: usize,
+        function: F,
+        caller: &'static Location<'static>,
+        #[pin]
+        items: Option<S>,
+    }
+}
+
+/// Applies `function` to each item, and runs the futures that it returns in parallel, at most `limit`
+/// at a time; a stream of their outputs in the order in which they end.
+///
+/// `items` is an iterator or a stream. An item is asked for only when there is a place for it: an
+/// output that nobody has taken keeps its place. So a slow reader holds everything up, and the memory
+/// depends on the limit and not on the number of items. The first items are asked for at the first poll.
+///
+/// For outputs in the order of the items there is [`in_order`](MapConcurrent::in_order). If the outputs
+/// are `Result`s, `TryStreamExt::try_next` ends the loop at the first error, and dropping the stream
+/// cancels the rest.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::io::Error>> {
+/// use futures_util::TryStreamExt;
+/// use headcount::{map_concurrent, run};
+///
+/// run(async |_| {
+///     let mut sizes = map_concurrent(1..=1000_u64, 64, async |n| Ok::<_, std::io::Error>(n * n));
+///     let mut sum = 0;
+///     while let Some(size) = sizes.try_next().await? {
+///         sum += size;
+///     }
+///     assert_eq!(sum, 333_833_500);
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// Other than `buffer_unordered` it runs the futures in parallel, on the runtime's threads, and they go
+/// on while the reader is busy.
+///
+/// # Panics
+///
+/// If `limit` is 0. When polled: with the first panic of a future, after the others were cancelled and
+/// have ended; and if polled outside of the boundary where it was first polled.
+///
+/// # Cancel safety
+///
+/// Dropping what awaits the next output loses nothing. Dropping the stream cancels the futures, and
+/// the boundary around waits for them; outputs that nobody has taken are dropped.
+#[track_caller]
+pub fn map_concurrent<I, Kind, F, Fut>(
+    items: I,
+    limit: usize,
+    function: F,
+) -> MapConcurrent<I::Stream, F, Fut::Output>
+where
+    I: IntoItems<Kind>,
+    F: FnMut(I::Item) -> Fut,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    assert!(
+        limit > 0,
+        "a limit of 0 would let no future run, ever: use at least 1"
+    );
+    let desk = Recipient(Arc::new(Desk::default()));
+    let (inside, outside) = (desk.0.clone(), desk.0.clone());
+    let opening = group(async move |g| {
+        inside.0.lock().group = Some(g);
+        // The stream polls this after it has said so.
+        poll_fn(|_| match inside.0.lock().complete {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        })
+        .await
+    });
+    let complete = move || outside.0.lock().complete;
+    MapConcurrent {
+        ending: Some(ending("map_concurrent", opening, complete)),
+        group: None,
+        desk,
+        taken: VecDeque::new(),
+        in_order: None,
+        next: 0,
+        outstanding: 0,
+        limit,
+        function,
+        caller: Location::caller(),
+        items: Some(items.into_items()),
+    }
+}
+
+impl<S, F, T> MapConcurrent<S, F, T> {
+    /// Gives the outputs in the order of the items. One that is slow then holds up those behind it:
+    /// they keep their places until it has come.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+    /// use futures_util::StreamExt;
+    /// use headcount::{map_concurrent, run};
+    ///
+    /// run(async |_| {
+    ///     let squares = map_concurrent(0..10, 4, async |n| n * n).in_order();
+    ///     assert_eq!(squares.take(4).collect::<Vec<_>>().await, [0, 1, 4, 9]);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn in_order(mut self) -> Self {
+        self.in_order = Some(InOrder::default());
+        self
+    }
+}
+
+impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut::Output>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    type Item = Fut::Output;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Fut::Output>> {
+        let mut this = self.project();
+        let Some(ending) = this.ending else {
+            return Poll::Ready(None);
+        };
+        if this.group.is_none() {
+            // Opens the group here, where the stream is polled.
+            let _ = ending.as_mut().poll(cx);
+            *this.group = this.desk.0.0.lock().group.take();
+        }
+        while *this.outstanding < *this.limit {
+            let Some(group) = this.group.as_ref().filter(|group| !group.is_cancelled()) else {
+                break;
+            };
+            let Some(items) = this.items.as_mut().as_pin_mut() else {
+                break;
+            };
+            match items.poll_next(cx) {
+                Poll::Ready(Some(item)) => {
+                    let (future, desk) = ((this.function)(item), this.desk.0.clone());
+                    let number = *this.next;
+                    *this.next += 1;
+                    *this.outstanding += 1;
+                    let child = async move {
+                        let output = Some((number, future.await));
+                        Ok(Letter { output, desk })
+                    };
+                    let info = spawning::info(None, this.caller);
+                    drop(group.spawn_as(info, Ask::Queue, child));
+                }
+                Poll::Ready(None) => this.items.set(None),
+                Poll::Pending => break,
+            }
+        }
+        loop {
+            let output = match this.in_order {
+                None => this.taken.pop_front().map(|(_, output)| output),
+                Some(in_order) => in_order.pop(this.taken),
+            };
+            if output.is_some() {
+                *this.outstanding -= 1;
+                return Poll::Ready(output);
+            }
+            if *this.outstanding == 0 && this.items.is_none() {
+                this.desk.0.0.lock().complete = true;
+                ready!(ending.as_mut().poll(cx));
+                *this.ending = None;
+                return Poll::Ready(None);
+            }
+            if !this.desk.0.take_or_park(this.taken, cx.waker()) {
+                // For the panic of a child, and for a cancellation.
+                let _ = ending.as_mut().poll(cx);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let items = self.items.as_ref().map_or((0, Some(0)), S::size_hint);
+        let upper = items
+            .1
+            .and_then(|upper| upper.checked_add(self.outstanding));
+        (items.0.saturating_add(self.outstanding), upper)
+    }
+}
+
+impl<S, F, T> fmt::Debug for MapConcurrent<S, F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapConcurrent")
+            .field("limit", &self.limit)
+            .field("outstanding", &self.outstanding)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where outputs arrive.
+struct Desk<T>(Lock<Tray<T>>);
+
+struct Tray<T> {
+    group: Option<TaskGroup<'static, Infallible>>,
+    outputs: VecDeque<(u64, T)>,
+    waker: Option<Waker>,
+    /// The stream has given everything.
+    complete: bool,
+    /// The stream is gone.
+    closed: bool,
+}
+
+impl<T> Default for Desk<T> {
+    fn default() -> Self {
+        Desk(Lock::new(Tray {
+            group: None,
+            outputs: VecDeque::new(),
+            waker: None,
+            complete: false,
+            closed: false,
+        }))
+    }
+}
+
+impl<T> Desk<T> {
+    /// Gives back what nobody will take any more, to be dropped outside the lock.
+    fn post(&self, output: (u64, T)) -> Option<(u64, T)> {
+        let waker = {
+            let mut tray = self.0.lock();
+            if tray.closed {
+                return Some(output);
+            }
+            tray.outputs.push_back(output);
+            tray.waker.take()
+        };
+        waker.into_iter().for_each(panics::wake);
+        None
+    }
+
+    /// Moves all that has come to the stream, which has nothing left; false if there is nothing.
+    fn take_or_park(&self, taken: &mut VecDeque<(u64, T)>, waker: &Waker) -> bool {
+        let old = {
+            let mut tray = self.0.lock();
+            if !tray.outputs.is_empty() {
+                std::mem::swap(&mut tray.outputs, taken);
+                return true;
+            }
+            tray.waker.replace(waker.clone())
+        };
+        drop(old);
+        false
+    }
+}
+
+/// The stream's end of the desk.
+struct Recipient<T>(Arc<Desk<T>>);
+
+impl<T> Drop for Recipient<T> {
+    fn drop(&mut self) {
+        let left = {
+            let mut tray = self.0.0.lock();
+            tray.closed = true;
+            (std::mem::take(&mut tray.outputs), tray.waker.take())
+        };
+        drop(left);
+    }
+}
+
+/// The output of a child on its way (invariant 2).
+struct Letter<T> {
+    output: Option<(u64, T)>,
+    desk: Arc<Desk<T>>,
+}
+
+impl<T> Drop for Letter<T> {
+    fn drop(&mut self) {
+        let late = self.output.take().and_then(|output| self.desk.post(output));
+        drop(late);
+    }
+}
+
+/// Outputs that have come before those of earlier items.
+struct InOrder<T> {
+    /// The number of the first.
+    first: u64,
+    window: VecDeque<Option<T>>,
+}
+
+impl<T> Default for InOrder<T> {
+    fn default() -> Self {
+        InOrder {
+            first: 0,
+            window: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> InOrder<T> {
+    fn pop(&mut self, taken: &mut VecDeque<(u64, T)>) -> Option<T> {
+        for (number, output) in taken.drain(..) {
+            let place = usize::try_from(number - self.first).expect("within the limit");
+            if self.window.len() <= place {
+                self.window.resize_with(place + 1, || None);
+            }
+            self.window[place] = Some(output);
+        }
+        let output = self.window.front_mut()?.take()?;
+        self.window.pop_front();
+        self.first += 1;
+        Some(output)
+    }
+}

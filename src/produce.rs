@@ -1,0 +1,93 @@
+//! A child that produces a stream.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use async_channel::{Receiver, Sender};
+use futures_core::Stream;
+
+use crate::{cancel::checkpoint, error::JoinError, handle::JoinHandle};
+
+/// Where a child that [`spawn_stream`](crate::TaskGroup::spawn_stream) has spawned puts its items.
+pub struct Feed<T>(Sender<T>);
+
+impl<T> Feed<T> {
+    /// Gives an item to the stream, and waits while its buffer is full.
+    ///
+    /// When the stream is gone, the child is being cancelled, and ends here. Inside a
+    /// [`shield`](crate::shield()) it goes on, and the item is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, it drops the item.
+    pub async fn send(&self, item: T) {
+        if self.0.send(item).await.is_err() {
+            checkpoint().await;
+        }
+    }
+}
+
+impl<T> fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+/// The items of a child, as a stream. Made by [`spawn_stream`](crate::TaskGroup::spawn_stream).
+///
+/// It ends when the child has ended, with its releases. If the child was cancelled or failed, the last
+/// item is that error: so a stream that was cut short does not look complete.
+#[must_use = "dropping the stream cancels the child that produces it"]
+pub struct Produced<T> {
+    items: Pin<Box<Receiver<T>>>,
+    child: Option<JoinHandle<()>>,
+}
+
+/// Both ends of a stream, with the handle still to come.
+pub(crate) fn channel<T>(capacity: usize) -> (Feed<T>, impl FnOnce(JoinHandle<()>) -> Produced<T>) {
+    assert!(
+        capacity > 0,
+        "a stream with a buffer of 0 would take no item, ever: use at least 1"
+    );
+    let (sender, receiver) = async_channel::bounded(capacity);
+    let produced = move |child| Produced {
+        items: Box::pin(receiver),
+        child: Some(child),
+    };
+    (Feed(sender), produced)
+}
+
+impl<T> Stream for Produced<T> {
+    type Item = Result<T, JoinError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(item) = ready!(self.items.as_mut().poll_next(cx)) {
+            return Poll::Ready(Some(Ok(item)));
+        }
+        let Some(child) = &mut self.child else {
+            return Poll::Ready(None);
+        };
+        let ended = ready!(Pin::new(child).poll(cx));
+        self.child = None;
+        Poll::Ready(ended.err().map(Err))
+    }
+}
+
+impl<T> Drop for Produced<T> {
+    fn drop(&mut self) {
+        if let Some(child) = &self.child {
+            child.cancel();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Produced<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Produced")
+            .field("child", &self.child)
+            .finish_non_exhaustive()
+    }
+}
