@@ -37,8 +37,8 @@ fn defer(takes: u8) -> Act {
     })
 }
 
-/// A group (2) whose child (4) sleeps, and is joined; then two releases (10 and 12) in another (8)
-/// with a child (14) that has one too (16).
+/// A group (2) whose child (4) sleeps, and is joined; then two releases (12 and 14) in another (10)
+/// with a child (16) that has one too (18).
 fn plain() -> Program {
     let first = opened(
         Opener::Group,
@@ -130,8 +130,8 @@ fn a_poll_after_the_end_is_noticed() {
 
 #[test]
 fn a_release_after_the_return_is_noticed() {
-    complains(&plain(), "after the return of 8", |entries| {
-        after(entries, Event::Released(10, Ending::Value), is_return(8));
+    complains(&plain(), "after the return of 10", |entries| {
+        after(entries, Event::Released(12, Ending::Value), is_return(10));
     });
 }
 
@@ -146,19 +146,23 @@ fn a_handle_that_resolves_too_early_is_noticed() {
 
 #[test]
 fn an_outer_owner_that_dies_before_what_is_inside_is_noticed() {
-    complains(&plain(), "after the drop of the code around 8", |entries| {
-        let ready = |e| matches!(e, Event::Ready(ROOT, _));
-        entries.truncate(place(entries, ready));
-        after(entries, Event::Dropped(14), is_return(8));
-        entries.remove(place(entries, is_return(8)));
-        let at = place(entries, |e| e == Event::Dropped(14));
-        let event = Event::Dropping(ROOT);
-        let entry = Entry {
-            event,
-            ..entries[at]
-        };
-        entries.insert(at, entry);
-    });
+    complains(
+        &plain(),
+        "after the drop of the code around 10",
+        |entries| {
+            let ready = |e| matches!(e, Event::Ready(ROOT, _));
+            entries.truncate(place(entries, ready));
+            after(entries, Event::Dropped(16), is_return(10));
+            entries.remove(place(entries, is_return(10)));
+            let at = place(entries, |e| e == Event::Dropped(16));
+            let event = Event::Dropping(ROOT);
+            let entry = Entry {
+                event,
+                ..entries[at]
+            };
+            entries.insert(at, entry);
+        },
+    );
 }
 
 #[test]
@@ -203,10 +207,10 @@ fn thing_is(thing: crate::programs::ledger::Thing, id: Id) -> bool {
 fn a_release_that_runs_twice_is_noticed() {
     complains(
         &plain(),
-        "release 10 was taken 1 times, began 2 times",
+        "release 12 was taken 1 times, began 2 times",
         |entries| {
-            add(entries, Event::Releasing(10), |e| {
-                matches!(e, Event::Released(10, _))
+            add(entries, Event::Releasing(12), |e| {
+                matches!(e, Event::Released(12, _))
             });
         },
     );
@@ -216,10 +220,10 @@ fn a_release_that_runs_twice_is_noticed() {
 fn a_skipped_release_is_noticed() {
     complains(
         &plain(),
-        "release 10 was taken 1 times, began 0 times",
+        "release 12 was taken 1 times, began 0 times",
         |entries| {
             entries.retain(|entry| {
-                !matches!(entry.event, Event::Releasing(10) | Event::Released(10, _))
+                !matches!(entry.event, Event::Releasing(12) | Event::Released(12, _))
             });
         },
     );
@@ -227,19 +231,19 @@ fn a_skipped_release_is_noticed() {
 
 #[test]
 fn releases_side_by_side_are_noticed() {
-    complains(&plain(), "release 10 began while 12 ran", |entries| {
-        after(entries, Event::Releasing(10), |e| e == Event::Releasing(12));
+    complains(&plain(), "release 12 began while 14 ran", |entries| {
+        after(entries, Event::Releasing(12), |e| e == Event::Releasing(14));
     });
 }
 
 #[test]
 fn a_release_in_the_order_of_taking_is_noticed() {
-    complains(&plain(), "release 10 ran before 12", |entries| {
+    complains(&plain(), "release 12 ran before 14", |entries| {
         let swap = |event| match event {
-            Event::Releasing(10) => Event::Releasing(12),
-            Event::Releasing(12) => Event::Releasing(10),
-            Event::Released(10, ending) => Event::Released(12, ending),
-            Event::Released(12, ending) => Event::Released(10, ending),
+            Event::Releasing(12) => Event::Releasing(14),
+            Event::Releasing(14) => Event::Releasing(12),
+            Event::Released(12, ending) => Event::Released(14, ending),
+            Event::Released(14, ending) => Event::Released(12, ending),
             event => event,
         };
         for entry in entries {
@@ -250,9 +254,9 @@ fn a_release_in_the_order_of_taking_is_noticed() {
 
 #[test]
 fn an_outer_release_before_an_inner_one_is_noticed() {
-    complains(&plain(), "release 12 began before 16 ended", |entries| {
-        after(entries, Event::Released(16, Ending::Value), |e| {
-            e == Event::Releasing(12)
+    complains(&plain(), "release 14 began before 18 ended", |entries| {
+        after(entries, Event::Released(18, Ending::Value), |e| {
+            e == Event::Releasing(14)
         });
     });
 }
@@ -261,10 +265,10 @@ fn an_outer_release_before_an_inner_one_is_noticed() {
 fn a_release_cut_without_a_grace_is_noticed() {
     complains(
         &plain(),
-        "release 10 was cut though there is no grace",
+        "release 12 was cut though there is no grace",
         |entries| {
-            let released = |e| matches!(e, Event::Released(10, _));
-            replace(entries, released, Event::Cut(10));
+            let released = |e| matches!(e, Event::Released(12, _));
+            replace(entries, released, Event::Cut(12));
         },
     );
 }
@@ -365,7 +369,7 @@ fn a_child_too_many_is_noticed() {
 #[test]
 fn a_boundary_that_returns_too_late_is_noticed() {
     complains(&plain(), "and was held until", |entries| {
-        let returned = place(entries, is_return(8));
+        let returned = place(entries, is_return(10));
         for entry in &mut entries[returned..] {
             entry.at += 1;
         }

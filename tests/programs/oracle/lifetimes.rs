@@ -1,5 +1,7 @@
 //! Nobody leaves until everyone is accounted for, and everyone ends once.
 
+use std::collections::BTreeMap;
+
 use crate::programs::{
     grammar::Id,
     ledger::{Event, Joined, Outcome, Thing},
@@ -23,7 +25,7 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
 fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
     let shape = &story.shape;
     let joined = |id| story.place(id, |event| matches!(event, Event::Joined(..)));
-    let ends: Vec<(Id, Option<usize>, Option<usize>, Option<usize>)> = shape
+    let ends: BTreeMap<Id, [Option<usize>; 3]> = shape
         .sites
         .iter()
         .map(|(&id, site)| {
@@ -33,13 +35,9 @@ fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
             let around = around
                 .filter(|&code| story.lost(code).is_none() && story.forgotten(code).is_none());
             let dropped = around.and_then(|code| story.dropping(code));
-            (id, story.returned(id), joined(id), dropped)
+            (id, [story.returned(id), joined(id), dropped])
         })
         .collect();
-    let end = |id: Id| {
-        let index = ends.binary_search_by_key(&id, |(id, ..)| *id);
-        index.map(|index| ends[index]).ok()
-    };
     for (index, entry) in story.entries.iter().enumerate() {
         let id = entry.event.id();
         if !is_life(entry.event) || !shape.sites.contains_key(&id) || story.refused(id) {
@@ -47,9 +45,7 @@ fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
         }
         let mut below = false;
         for &around in story.waiting_for(id) {
-            let Some((_, returned, joined, dropped)) = end(around) else {
-                continue;
-            };
+            let [returned, joined, dropped] = ends[&around];
             let mut late = |than: Option<usize>, what: &str| {
                 if than.is_some_and(|than| than < index) {
                     complaints.push(format!("{:?} after {what} {around}", entry.event));

@@ -61,10 +61,8 @@ fn as_the_reference_says(story: &Story<'_>, complaints: &mut Complaints) {
             ));
         }
     }
-    let returns = story.entries.iter().filter_map(|entry| match entry.event {
-        Event::Returned(id, _) if !known.contains_key(&id) => Some(entry),
-        _ => None,
-    });
+    let is_unknown = |event| matches!(event, Event::Returned(id, _) if !known.contains_key(&id));
+    let returns = story.entries.iter().filter(|entry| is_unknown(entry.event));
     for entry in returns {
         complaints.push(format!(
             "{entry:?} though the code that awaits it is cancelled"
