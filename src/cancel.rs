@@ -198,8 +198,12 @@ impl CancelScope {
                 self.node.mark_caught();
                 Err(Cancelled::new(self.reason()))
             }
-            // Or else a boundary around took this for forgotten.
-            Outcome::Dropped | Outcome::Misplaced => misplaced(),
+            // A boundary around took this for forgotten.
+            Outcome::Dropped if self.node.is_orphan() => misplaced(),
+            // A request from above took the future, and before this came to its end somebody put up
+            // the shield: nobody above will drop the code around now, so it has to go on.
+            Outcome::Dropped => Err(Cancelled::new(None)),
+            Outcome::Misplaced => misplaced(),
         }
     }
 

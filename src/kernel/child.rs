@@ -55,6 +55,10 @@ impl Spot<'_> {
         self.group
     }
 
+    pub(super) fn cell(&self) -> &CellRef {
+        self.cell
+    }
+
     pub(crate) fn name(&self) -> Option<String> {
         self.cell.info().name.as_ref().map(|name| name.to_string())
     }

@@ -8,7 +8,7 @@
 
 use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
-use super::{atomic::thread_local, child::Spot, node::Node};
+use super::{atomic::thread_local, child::Spot, node::Node, roster::CellRef};
 use crate::{
     panics::{self, Payload},
     runtime::Runtime,
@@ -73,6 +73,14 @@ pub(crate) fn node() -> Option<Arc<Node>> {
 pub(crate) fn task_node() -> Option<Arc<Node>> {
     with(|frame| match frame? {
         Frame::Child(spot) => spot.made_node(),
+        _ => None,
+    })
+}
+
+/// Shows the cell of the child that is polled now.
+pub(super) fn with_cell<R>(f: impl FnOnce(&CellRef) -> R) -> Option<R> {
+    with(|frame| match frame? {
+        Frame::Child(spot) => Some(f(spot.cell())),
         _ => None,
     })
 }

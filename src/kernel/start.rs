@@ -81,8 +81,10 @@ impl Gate {
     }
 
     /// The child has been spawned. A request that came before the gate stood, or before it knew the
-    /// child, is caught up with: who requests later finds both.
-    pub(crate) fn introduce(&self, child: &CellRef) {
+    /// child, is caught up with: who requests later finds both. Called by who spawned the child, and
+    /// by the child before its future is polled, since it may run before the call that spawns it has
+    /// returned. False if the child is cancelled now, on behalf of its caller.
+    pub(crate) fn introduce(&self, child: &CellRef) -> bool {
         let (caller, doomed) = {
             let mut state = self.0.lock();
             if state.phase == Phase::Waiting {
@@ -96,7 +98,10 @@ impl Gate {
             if let Some(child) = self.doom() {
                 propagate(child);
             }
+        } else {
+            return true;
         }
+        false
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -230,6 +235,7 @@ pin_project! {
         gate: Arc<Gate>,
         early: Early<E>,
         info: Info,
+        introduced: bool,
         #[pin]
         future: Option<F>,
     }
@@ -250,6 +256,7 @@ impl<F, E: fmt::Debug> Starting<F, E> {
             gate,
             early,
             info,
+            introduced: false,
             future: Some(future),
         }
     }
@@ -310,6 +317,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if !std::mem::replace(this.introduced, true) {
+            let gate = &*this.gate;
+            if context::with_cell(|cell| gate.introduce(cell)) == Some(false) {
+                // Never polled: it is dropped when this returns.
+                return Poll::Pending;
+            }
+        }
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, pending, poll_fn},
-    pin::pin,
     task::Poll,
 };
 
@@ -34,8 +33,7 @@ fn program(cancelled: Cancelled) {
             let inside = witness.clone();
             witness.child("child", async move {
                 checkpoint().await;
-                // (While the caller is about to wait, it does not know the child, nor the child it.)
-                let late = inside.has("cancelled") && inside.has("the caller waits");
+                let late = inside.has("cancelled");
                 started.send(inside.keep("value"));
                 checkpoint().await;
                 if late {
@@ -45,13 +43,7 @@ fn program(cancelled: Cancelled) {
                 Ok::<_, u32>(())
             })
         };
-        let mut start = pin!(target.start(child));
-        let start = poll_fn(|cx| {
-            let polled = start.as_mut().poll(cx);
-            ledger.mark("the caller waits");
-            polled
-        });
-        let outcome = source.enter(start).await;
+        let outcome = source.enter(target.start(child)).await;
         match outcome {
             Ok(Ok(_value)) => ledger.mark("started"),
             Ok(Err(error)) => assert!(error.is_cancelled()),
