@@ -149,7 +149,7 @@ fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
             with_its_scope || (supervised && by != group && with_its_handle) || with_its_call
         }
         // A supervised child's.
-        _ => story.shape.around(by).any(|id| {
+        _ => story.climbs(by).into_iter().any(|id| {
             let group = story.shape.group_of(id).filter(|group| *group != id);
             let supervised = group.is_some_and(|group| story.shape.is_supervised(group));
             supervised && (leaked(id) || forgotten(story.shape.code_of(id)))

@@ -153,14 +153,14 @@ impl<'a> Story<'a> {
         let made = self.place(id, |event| matches!(event, Event::Made(_)));
         let dropped = self.place(id, |event| matches!(event, Event::Dropped(_)));
         let spawned = self.place(id, |event| matches!(event, Event::Spawned(_)));
-        let group = self
-            .shape
-            .group_of(id)
-            .and_then(|group| self.returned(group));
         match spawned {
             Some(spawned) => dropped.is_some_and(|dropped| dropped < spawned),
-            // The child of a `start`.
-            None => self.pace == Pace::Hurried || (group.is_some() && group < made),
+            // The child of a `start`: nothing else happened meanwhile.
+            None => {
+                let at_once = dropped.is_some() && made.map(|made| made + 2) == dropped;
+                let is_started = self.shape.site(id).kind == Kind::StartedChild;
+                is_started && (at_once || self.pace == Pace::Hurried)
+            }
         }
     }
 

@@ -93,7 +93,7 @@ impl World {
         }
         if ended.nanos > now.nanos || cancels_us {
             // It stays pending for who is cancelled by its failure, or with it.
-            let with_it = end == End::Cut && around.cut.at.nanos == ended.nanos;
+            let with_it = end == End::Cut && around.is_cut(ended)?;
             let until = if cancels_us || with_it {
                 Time::NEVER
             } else {
