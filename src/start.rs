@@ -128,6 +128,8 @@ impl<E> Future for Wait<E> {
         if self.gate.phase() == Phase::Started {
             return Poll::Ready(Ok(()));
         }
+        // Of no consequence, unless the child is one of a forgotten scope, which ends no more.
+        self.gate.end();
         let why = match self.early.take() {
             Some(error) => NotStarted::Failed(error),
             None if end == End::Value => NotStarted::Never,

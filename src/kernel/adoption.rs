@@ -11,6 +11,7 @@ use super::{
     atomic::Ordering,
     node::{CLOSING, ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Owed, hand_over},
+    roster::Walk,
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -322,7 +323,7 @@ pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 pub(super) fn settle(mut node: Arc<Node>) {
     loop {
-        let (mut closed, opener, estate, owed, counted_in) = {
+        let (mut closed, opener, estate, owed, counted_in, lost) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -342,6 +343,11 @@ pub(super) fn settle(mut node: Arc<Node>) {
                 left.into_iter().for_each(Node::forget_release);
                 continue;
             }
+            // If the scope was forgotten, nobody will poll them again.
+            let lost = match node.kind {
+                Kind::Scope => inside.ledger.roster.chunks(),
+                _ => Vec::new(),
+            };
             let closed = inside.ledger.close();
             // Somebody may poll it all the same, where it does not belong any more.
             let opener = inside.opener.take();
@@ -349,9 +355,10 @@ pub(super) fn settle(mut node: Arc<Node>) {
             let owed = inside.owed.take();
             let estate = inside.inherited.leave();
             let counted_in = inside.counted_in.take();
-            (closed, opener, estate, owed, counted_in)
+            (closed, opener, estate, owed, counted_in, lost)
         };
         closed.tell();
+        lost.iter().for_each(Walk::lose_all);
         opener.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.
         bequeath(&node, estate, owed);

@@ -53,6 +53,9 @@ const AWAITED: u32 = 1 << 8;
 const STORED: u32 = 1 << 9;
 /// The chunk keeps no tasks any more. Set once, when it gives them up, never cleared.
 const LEFT_OUT: u32 = 1 << 10;
+/// The memory of an inline child is forgotten: it ends no more, and its handle says cancelled. Set
+/// by who settles its scope, never cleared; `DONE` counts for more.
+const LOST: u32 = 1 << 11;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
 
@@ -149,6 +152,9 @@ impl Cell {
     /// The end of the child, once it has come.
     pub(crate) fn end(&self) -> Option<End> {
         let flags = self.flags.load(Ordering::Acquire);
+        if flags & (DONE | LOST) == LOST {
+            return Some(End::Cancelled);
+        }
         (flags & DONE != 0).then_some(match (flags & END) >> 4 {
             0 => End::Value,
             1 => End::Cancelled,
@@ -178,6 +184,16 @@ impl Cell {
             crate::panics::wake(waker);
         }
         node
+    }
+
+    /// The child, if it has not ended, is never polled again, nor dropped in time.
+    pub(super) fn lose(&self) {
+        self.flags.fetch_or(LOST, Ordering::AcqRel);
+        // The flag first, as who awaits stores the waker and then looks at the flag.
+        let joiner = self.slot.lock().joiner.take();
+        if let Some(joiner) = joiner {
+            crate::panics::wake(joiner);
+        }
     }
 
     /// Stores the waker of the child; the caller looks at the flags afterwards (invariant 3).

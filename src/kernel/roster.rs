@@ -579,6 +579,11 @@ impl Walk {
         daemons.for_each(Cell::cancel);
     }
 
+    /// Those who have not ended never will.
+    pub(super) fn lose_all(&self) {
+        self.cells().for_each(Cell::lose);
+    }
+
     /// Wakes every child of the chunk that has a waker.
     pub(crate) fn wake_all(&self) {
         self.cells().for_each(Cell::wake_task);

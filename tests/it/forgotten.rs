@@ -2,7 +2,7 @@
 
 use std::{future::pending, mem, pin::Pin};
 
-use headcount::{GroupError, group, scope, time::sleep, timeout};
+use headcount::{GroupError, Started, group, scope, time::sleep, timeout};
 
 use crate::support::{
     Census, Gate, Ledger, Oops, PollCount, SEEDS, done, poll_once, secs, sim, yield_now,
@@ -170,5 +170,36 @@ fn the_children_of_a_group_inside_a_forgotten_scope_are_accounted_for() {
         outcome.unwrap();
         assert_eq!(census.living(), 0);
         assert_eq!(ledger.now(), 2000);
+    });
+}
+
+/// A child of a forgotten scope never ends: who awaits its handle, or its start, elsewhere is told.
+#[test]
+fn who_waits_for_a_child_of_a_forgotten_scope_is_told_that_it_is_cancelled() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let mut lost: Opening<Oops> = Box::pin(scope(async |s| {
+                let child = s.spawn(pending::<()>());
+                let (first, second) = (ledger.clone(), ledger.clone());
+                outer.spawn(async move {
+                    assert!(child.await.unwrap_err().is_cancelled());
+                    first.note("joined");
+                });
+                outer.spawn(async move {
+                    let start = s.start(async |_started: Started<()>| pending::<()>().await);
+                    assert!(start.await.unwrap_err().is_cancelled());
+                    second.note("not started");
+                });
+                pending().await
+            }));
+            assert!(poll_once(&mut lost).await.is_pending());
+            sleep(secs(1)).await;
+            mem::forget(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect_in_any_order(&[(1000, "joined"), (1000, "not started")]);
     });
 }
