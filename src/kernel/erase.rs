@@ -17,7 +17,7 @@ use std::{
 use crate::runtime::{Label, Runtime, Spawned};
 
 /// Futures of up to this many words may be kept in memory for a while after their end.
-const KEPT_WORDS: usize = 32;
+const KEPT_WORDS: usize = 16;
 
 /// A future of which the type, and with it any lifetime, is forgotten.
 struct Erased<const N: usize> {

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use super::roster::ChunkClaim;
 
 /// How many ripe chunks may keep tasks, each up to 64 of a few hundred bytes.
-const MOST: usize = 8;
+const MOST: usize = 6;
 
 /// The ripe chunks of a group, the oldest first; kept under the lock of its node.
 #[derive(Default)]

@@ -110,7 +110,8 @@ fn everything_ends_once(story: &Story<'_>, complaints: &mut Complaints) {
                 }
                 _ => {}
             }
-            let forgotten = story.forgotten(id).is_some_and(|at| at < index);
+            // (What its closed scope refuses later is dropped by who brings it.)
+            let forgotten = story.forgotten(id).is_some_and(|at| at < index) && !story.refused(id);
             if forgotten && matches!(event, Event::Polled(_) | Event::Dropping(_)) {
                 complaints.push(format!("{event:?} after it was forgotten"));
             }

@@ -156,11 +156,12 @@ impl<'a> Story<'a> {
         match spawned {
             Some(spawned) => dropped.is_some_and(|dropped| dropped < spawned),
             // The child of a `start`: nothing else happened meanwhile.
-            None => {
+            None if self.shape.site(id).kind == Kind::StartedChild => {
                 let at_once = dropped.is_some() && made.map(|made| made + 2) == dropped;
-                let is_started = self.shape.site(id).kind == Kind::StartedChild;
-                is_started && (at_once || self.pace == Pace::Hurried)
+                at_once || self.pace == Pace::Hurried
             }
+            // Dropped with the code that waited for a place under the limit.
+            None => dropped.is_some(),
         }
     }
 
