@@ -78,15 +78,22 @@ impl World {
         let lives_on = |over: &Time, child: &&Child| {
             !child.daemon && child.spawned <= *over && child.ended > *over
         };
-        while let Some(child) = children.iter().find(|child| lives_on(&over, child)) {
-            over = child.ended;
-        }
-        let ties = |child: &&Child| child.spawned.nanos == over.nanos && child.ended > over;
-        let mut others = children
-            .iter()
-            .filter(|child| !child.daemon && child.by != task);
-        if others.any(|child| ties(&child)) && children.iter().any(|child| child.daemon) {
-            return Err(Unknown);
+        // Whether a daemon was told to end before the child came that another task brought then.
+        let ties = |over: &Time| {
+            let mut others = children
+                .iter()
+                .filter(|child| !child.daemon && child.by != task);
+            others.any(|child| child.spawned.nanos == over.nanos && child.ended > *over)
+        };
+        let has_daemons = children.iter().any(|child| child.daemon);
+        loop {
+            if has_daemons && ties(&over) {
+                return Err(Unknown);
+            }
+            match children.iter().find(|child| lives_on(&over, child)) {
+                Some(child) => over = child.ended,
+                None => break,
+            }
         }
         let mut late = Vec::new();
         for child in children.iter().filter(|child| child.daemon) {
