@@ -1,6 +1,6 @@
 //! Restart policies while their group is being shut down.
 
-use headcount::{JoinError, Restart, cancelled, group, time::sleep};
+use headcount::{Restart, cancelled, group, time::sleep};
 
 use crate::support::{Ledger, Oops, SEEDS, done, secs, sim};
 
@@ -55,7 +55,7 @@ fn a_failure_during_a_shutdown_is_returned_after_the_others_have_ended() {
             let kept = g.spawn(async { Ok(kept.run().await) });
             sleep(secs(5)).await;
             g.shutdown(secs(60));
-            Ok::<_, JoinError>(kept.await?)
+            kept.await
         });
         let error = outcome.await.unwrap().unwrap_err();
         assert_eq!(error.failures().len(), 1);
