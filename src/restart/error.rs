@@ -2,8 +2,8 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-/// A child ended, and is not restarted: it was one restart too many, or it was
-/// [temporary](crate::Restart::temporary).
+/// A child ended, and is not restarted: it was one restart too many, it was
+/// [temporary](crate::Restart::temporary), or the group was being shut down.
 ///
 /// ```
 /// # fn main() { async_std::task::block_on(async {
@@ -50,12 +50,16 @@ impl<E> RestartError<E> {
         self
     }
 
+    pub(super) fn is_return(&self) -> bool {
+        matches!(self.end, End::Returned)
+    }
+
     /// The name of the child that ended last.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Was it restarted too often? False for a temporary child.
+    /// Was it restarted too often? False for a temporary child, and during a shutdown.
     pub fn gave_up(&self) -> bool {
         self.limit.is_some()
     }

@@ -20,15 +20,16 @@ use std::{
     fmt,
     future::Future,
     panic::Location,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::select, stream::FuturesUnordered};
 
 use crate::{
+    cancel,
     error::{GroupError, IntoOutcome, TaskError},
     options::Options,
     panics, spawning,
@@ -232,12 +233,15 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     ///
     /// A failure that leads to a restart is written to the log as a warning.
     ///
+    /// While the group is being [shut down](crate::TaskGroup::shutdown), nothing is restarted: what ends
+    /// then, permanent children too, has ended for good.
+    ///
     /// # Errors
     ///
     /// [`GroupError`] with a [`RestartError`] that [gave up](RestartError::gave_up) if the children had
     /// to be restarted too often: the others are cancelled and joined, and it has the last error.
     /// Behind it are failures that came when it was too late for a restart. And with the failures of
-    /// temporary children. Panics among these are [`cleanup_failures`](GroupError::cleanup_failures).
+    /// temporary children, and with those during a shutdown. Panics of temporary children are [`cleanup_failures`](GroupError::cleanup_failures).
     ///
     /// # Panics
     ///
@@ -274,6 +278,10 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
             let Some(end) = self.needs_restart(index, outcome) else {
                 continue;
             };
+            if cancel::is_shutting_down() {
+                self.tell_in_the_end(&supervisor, index, end);
+                continue;
+            }
             let Some(delay) = self.next_delay(index, &mut window) else {
                 return Err(end.one_too_many(self.restart.max, self.restart.within));
             };
@@ -307,13 +315,31 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         let info = spawning::info(Some(name.to_string()), member.location);
         let handle = supervisor.spawn_as(info, async move {
             if !delay.is_zero() {
-                sleep(delay).await;
+                select(pin!(sleep(delay)), pin!(cancel::cancelled())).await;
+                if cancel::is_shutting_down() {
+                    return Ok(());
+                }
             }
             let run = factory.lock().unwrap_or_else(PoisonError::into_inner)();
             let outcome = run.await;
             outcome.map_err(|error| RestartError::new(&name, End::Failed(error)))
         });
         Run { index, handle }
+    }
+
+    /// Leaves an end that came too late for a restart to the boundary, as a failure that nobody
+    /// reads. A child that returned was right to.
+    fn tell_in_the_end(
+        &self,
+        supervisor: &Supervisor<RestartError<E>>,
+        index: usize,
+        end: RestartError<E>,
+    ) {
+        if !end.is_return() {
+            let member = &self.children[index];
+            let info = spawning::info(Some(member.name.to_string()), member.location);
+            drop(supervisor.spawn_as(info, async { Err::<(), _>(end) }));
+        }
     }
 
     /// The end of a child, if it leads to a restart.

@@ -44,6 +44,7 @@ mod releases_places;
 mod releases_threads;
 mod restarts;
 mod restarts_of_siblings;
+mod restarts_stopped;
 mod runs;
 mod scopes;
 mod scopes_absorb;
