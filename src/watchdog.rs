@@ -34,7 +34,7 @@
 //! # What it costs
 //!
 //! Without the feature nothing. With it, and nobody watching, a load for each poll. While somebody
-//! watches, a lock that nobody else wants, a look at the clock and, for a child that has a name, a copy
+//! watches, a lock that hardly anybody else takes, a look at the clock and, for a child that has a name, a copy
 //! of it; and a thread that wakes up four times in each threshold.
 
 use std::{
@@ -298,6 +298,7 @@ mod tests {
         watch.ended(end(&polls[0], 3 * THRESHOLD, &[]));
         assert!(watch.seen.is_empty(), "polls that have ended are forgotten");
         let inner = |over| ("inner".to_owned(), over, over);
+        drop(watch);
         assert_eq!(told, [inner(false), inner(true)]);
     }
 
@@ -310,6 +311,7 @@ mod tests {
         watch.ended(end(&inner, THRESHOLD, &[&outer]));
         watch.ended(end(&outer, THRESHOLD, &[]));
         assert!(watch.seen.is_empty());
+        drop(watch);
         assert_eq!(told, [("inner".to_owned(), true, false)]);
     }
 
@@ -322,6 +324,7 @@ mod tests {
         watch.look(&polls, start + THRESHOLD - Duration::from_nanos(1));
         assert!(watch.seen.is_empty());
         watch.look(&polls, start + THRESHOLD);
+        drop(watch);
         assert_eq!(told.len(), 1);
     }
 }

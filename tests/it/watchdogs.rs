@@ -55,10 +55,17 @@ fn a_named_child_is_reported_while_it_is_stuck_and_when_it_is_over() {
     assert!(stuck.location().file().ends_with("watchdogs.rs"));
     assert_eq!(stuck.location().line(), line);
     assert!(stuck.duration() >= SOON && !stuck.is_known());
+    // The group may return a little before the poll of its child does.
+    let over = heard
+        .iter()
+        .find(|stall| stall.duration() >= stuck.duration() && stall.is_over());
+    assert!(over.expect("a second report").is_known());
     drop(watchdog);
-    let over: Vec<Stall> = heard.iter().filter(Stall::is_known).collect();
-    assert_eq!(over.len(), 1, "{over:?}");
-    assert!(over[0].is_over() && over[0].duration() >= stuck.duration());
+    assert_eq!(
+        heard.iter().count(),
+        0,
+        "each stall is reported once, and its end"
+    );
 }
 
 #[test]
