@@ -54,7 +54,11 @@ fn the_book_for_users_of_asyncio_names_sections_tests_and_messages_that_exist() 
         .lines()
         .filter_map(|line| line.strip_prefix("##"))
         .map(|title| title.trim_start_matches('#').trim().to_lowercase())
-        .map(|title| title.replace(' ', "-").replace(['.', ',', ':', '\''], ""))
+        .map(|title| {
+            title
+                .replace(' ', "-")
+                .replace(['.', ',', ':', '/', '\''], "")
+        })
         .collect();
     let links: Vec<_> = book
         .split("](#")

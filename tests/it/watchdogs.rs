@@ -34,7 +34,10 @@ fn watch_if(mine: impl Fn(&Stall) -> bool + Send + 'static) -> (Watchdog, Receiv
 
 /// Blocks its thread until the watchdog has reported somebody.
 fn block(heard: &Receiver<Stall>) -> Stall {
-    heard.recv().expect("a report")
+    // The limit is for a watchdog that is broken.
+    heard
+        .recv_timeout(Duration::from_secs(60))
+        .expect("a report")
 }
 
 #[test]
