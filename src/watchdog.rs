@@ -38,7 +38,7 @@
 //! of it; and a thread that wakes up four times in each threshold.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     panic::Location,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -213,8 +213,8 @@ impl<R: FnMut(&Stall)> Watch<R> {
             self.seen.entry(around.id).or_insert(Seen::Excused);
         }
         let stuck = &polls[innermost];
-        if !self.seen.contains_key(&stuck.id) {
-            self.seen.insert(stuck.id, Seen::Reported);
+        if let Entry::Vacant(first) = self.seen.entry(stuck.id) {
+            first.insert(Seen::Reported);
             self.tell(stuck.clone(), now.duration_since(stuck.began), None);
         }
     }
