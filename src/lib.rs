@@ -33,6 +33,8 @@ pub mod sync;
 pub mod testing;
 pub mod time;
 mod timeout;
+#[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
+pub mod watchdog;
 
 pub use blocking::unblock;
 pub use boundary::Boundary;
@@ -97,6 +99,10 @@ pub mod prelude {
 
 #[doc = include_str!("../docs/cancellation.md")]
 pub mod cancellation {}
+
+#[cfg(not(loom))]
+#[doc = include_str!("../docs/from-asyncio.md")]
+pub mod from_asyncio {}
 
 #[doc = include_str!("../docs/recipes.md")]
 pub mod recipes {}

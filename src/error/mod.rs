@@ -119,7 +119,7 @@ fn describe(name: Option<&str>, location: &Location<'_>) -> String {
 }
 
 /// Writes who failed: the name if there is one, and always the place.
-fn write_who(
+pub(crate) fn write_who(
     f: &mut fmt::Formatter<'_>,
     name: Option<&str>,
     location: &Location<'_>,

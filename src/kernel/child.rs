@@ -239,6 +239,8 @@ where
             return Poll::Ready(());
         }
         let spot = Spot::of(this.cell);
+        #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
+        let _polling = super::polls::Polling::of_child(spot.cell.info());
         loop {
             let may_drop = match this.phase {
                 Phase::Queued | Phase::Fresh => {

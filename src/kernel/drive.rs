@@ -128,6 +128,10 @@ impl<F: Future> Future for Drive<F> {
         } else {
             node.parent().is_none_or(context::is_under)
         };
+        // Other bodies are polled by a task, which counts by itself.
+        #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
+        let _watched = (node.kind == Kind::Run || node.parent().is_none())
+            .then(|| super::polls::Polling::begin(node.name.as_deref(), node.location));
         let orphan = !node.poll_begins();
         let _polling = Polling(node);
         *this.misplaced |= !in_place;

@@ -17,6 +17,8 @@ pub(crate) mod ledger;
 mod links;
 pub(crate) mod node;
 pub(crate) mod obligations;
+#[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
+pub(crate) mod polls;
 mod requests;
 mod ripe;
 mod roll_call;

@@ -75,3 +75,5 @@ mod threads_group;
 mod timeouts;
 mod timeouts_of_groups;
 mod unblocks;
+#[cfg(not(shuttle))]
+mod watchdogs;

@@ -43,3 +43,53 @@ fn the_table_of_the_contract_names_tests_that_exist() {
         .collect();
     assert!(missing.is_empty(), "the table names no test: {missing:?}");
 }
+
+#[test]
+fn the_book_for_users_of_asyncio_names_sections_tests_and_messages_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let book = fs::read_to_string(root.join("docs/from-asyncio.md")).unwrap();
+    let mut tests = BTreeSet::new();
+    tests_in(&root.join("tests"), &mut tests);
+    let sections: BTreeSet<String> = book
+        .lines()
+        .filter_map(|line| line.strip_prefix("##"))
+        .map(|title| title.trim_start_matches('#').trim().to_lowercase())
+        .map(|title| {
+            title
+                .replace(' ', "-")
+                .replace(['.', ',', ':', '/', '\''], "")
+        })
+        .collect();
+    let links: Vec<_> = book
+        .split("](#")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .collect();
+    assert!(links.len() > 25, "links to sections: {}", links.len());
+    for link in links {
+        assert!(sections.contains(link), "no section has the name {link}");
+    }
+    let named: Vec<_> = book
+        .split("test `")
+        .skip(1)
+        .filter_map(|rest| rest.split('`').next())
+        .collect();
+    assert!(named.len() > 3, "tests: {}", named.len());
+    for name in named {
+        assert!(tests.contains(name), "there is no test {name}");
+    }
+    let messages: BTreeSet<_> = book
+        .split("`tests/ui/")
+        .skip(1)
+        .filter_map(|rest| rest.split(".rs`").next())
+        .collect();
+    assert!(messages.len() > 3, "messages: {}", messages.len());
+    for name in messages {
+        let message = fs::read_to_string(root.join(format!("tests/ui/{name}.stderr"))).unwrap();
+        let quoted = name == "opening_unused" || book.contains(message.trim());
+        assert!(
+            quoted,
+            "the page quotes another message than that of {name}"
+        );
+    }
+}

@@ -1,0 +1,330 @@
+//! Reports tasks that block their thread (feature `watchdog`).
+//!
+//! An executor can do nothing else on a thread while it polls a task. A task that computes for long,
+//! sleeps with `std::thread::sleep` or waits for a blocking client holds up all others that would run
+//! there. [`watch`] reports each such poll with the name of the task, where it was spawned, and how
+//! long it took; and while it is still stuck, so that one that never ends is reported too.
+//!
+//! Watched are the polls of every child of a group, scope or supervisor, named or not, the bodies of
+//! [`run`](crate::run()), and the futures of boundaries outside of any other. Not watched are blocking
+//! closures, which may block, and tasks that were spawned elsewhere. Of nested polls, as those of
+//! the children of a [`scope`](crate::scope()), the innermost that takes too long is reported alone.
+//!
+//! The clock is the real one, in a simulation too.
+//!
+//! ```
+//! use headcount::{GroupError, run, watchdog};
+//! use std::{convert::Infallible, sync::mpsc, time::Duration};
+//!
+//! fn main() -> Result<(), GroupError<Infallible>> {
+//!     let (told, hear) = mpsc::channel();
+//!     let _watchdog = watchdog::watch(Duration::from_millis(10), move |stall| {
+//!         _ = told.send(stall.name().map(str::to_owned));
+//!     });
+//!     run(async |g| {
+//!         g.spawn_named("report", async move {
+//!             // Blocks its thread, until the watchdog has said so.
+//!             assert_eq!(hear.recv().unwrap().as_deref(), Some("report"));
+//!         });
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! # What it costs
+//!
+//! Without the feature nothing. With it, and nobody watching, a load for each poll. While somebody
+//! watches, a lock that hardly anybody else takes, a look at the clock and, for a child that has a name, a copy
+//! of it; and a thread that wakes up four times in each threshold.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    panic::Location,
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::write_who,
+    kernel::polls::{self, LongPoll, PollId, TaskPoll},
+    panics,
+};
+
+/// A poll that took longer than a [watchdog](watch) allows. Displayed, it says all of it.
+#[derive(Clone, Debug)]
+pub struct Stall {
+    name: Option<Box<str>>,
+    location: &'static Location<'static>,
+    duration: Duration,
+    over: bool,
+    known: bool,
+}
+
+impl Stall {
+    /// The name of the task, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where the task was spawned, or its boundary opened.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// How long the poll took, or has taken until now.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// Has the poll ended?
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Was this poll reported before, while it was stuck? Then it has now ended.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_who(f, self.name(), self.location)?;
+        let verb = if self.over { "blocked" } else { "blocks" };
+        write!(f, " {verb} its thread for {:.1?}", self.duration)
+    }
+}
+
+/// Watches, until it is dropped. Made by [`watch`] and [`log_stalls`].
+#[derive(Debug)]
+#[must_use = "dropped, it does not watch any more"]
+pub struct Watchdog {
+    number: u64,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Calls `report` for each poll, of any task in the process, that takes at least `threshold`: as soon
+/// as it does, and a second time when a poll that was reported stuck has [ended](Stall::is_over).
+///
+/// `report` runs on a thread of the watchdog. A panic in it goes to the log. Several watchdogs may
+/// watch, each for itself. What began before the watch did is not seen.
+///
+/// The example of the [module](self) shows it.
+///
+/// # Panics
+///
+/// If `threshold` is zero: every poll takes that long. And if no thread can be started.
+pub fn watch(threshold: Duration, report: impl FnMut(&Stall) + Send + 'static) -> Watchdog {
+    assert!(
+        threshold > Duration::ZERO,
+        "a watchdog with a threshold of zero would report every poll: 100 milliseconds are a good start"
+    );
+    let (ends, heard) = channel();
+    let watch = Watch {
+        threshold,
+        report,
+        seen: HashMap::new(),
+    };
+    let thread = thread::Builder::new()
+        .name("headcount-watchdog".into())
+        .spawn(move || watch.run(&heard))
+        .expect("a watchdog needs a thread of its own");
+    Watchdog {
+        number: polls::watch(threshold, ends),
+        thread: Some(thread),
+    }
+}
+
+/// A [`watch`] that writes to the log: one warning for each stall, and a line at level `info` with
+/// the whole time when one that was reported stuck has ended.
+///
+/// ```
+/// use headcount::{run, watchdog};
+/// use std::{convert::Infallible, time::Duration};
+///
+/// let _watchdog = watchdog::log_stalls(Duration::from_millis(100));
+/// run(async |_| Ok::<_, Infallible>(())).unwrap();
+/// ```
+///
+/// # Panics
+///
+/// As [`watch`].
+pub fn log_stalls(threshold: Duration) -> Watchdog {
+    watch(threshold, |stall| {
+        let level = match stall.is_known() {
+            true => log::Level::Info,
+            false => log::Level::Warn,
+        };
+        log::log!(level, "headcount: {stall}");
+    })
+}
+
+impl Drop for Watchdog {
+    /// Waits for a report that is going on, unless it is the report that drops this.
+    fn drop(&mut self) {
+        // Takes the sender away, which ends the thread.
+        polls::unwatch(self.number);
+        if let Some(thread) = self.thread.take() {
+            if thread.thread().id() != thread::current().id() {
+                // It does not panic: `report` is guarded.
+                _ = thread.join();
+            }
+        }
+    }
+}
+
+/// What is known of a poll that goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Reported,
+    /// A poll inside was to blame.
+    Excused,
+}
+
+/// The thread of a watchdog.
+struct Watch<R> {
+    threshold: Duration,
+    report: R,
+    /// Of polls that have taken long and not ended. Each leaves when its end is heard.
+    seen: HashMap<PollId, Seen>,
+}
+
+impl<R: FnMut(&Stall)> Watch<R> {
+    fn run(mut self, ends: &Receiver<LongPoll>) {
+        let pause = (self.threshold / 4).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        loop {
+            match ends.recv_timeout(pause) {
+                Ok(long) => self.ended(long),
+                Err(RecvTimeoutError::Timeout) => polls::look(|polls, now| self.look(polls, now)),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Reports the polls of a thread that are stuck: the innermost that takes too long.
+    fn look(&mut self, polls: &[TaskPoll], now: Instant) {
+        let late = |poll: &TaskPoll| now.duration_since(poll.began) >= self.threshold;
+        let Some(innermost) = polls.iter().rposition(late) else {
+            return;
+        };
+        for around in &polls[..innermost] {
+            self.seen.entry(around.id).or_insert(Seen::Excused);
+        }
+        let stuck = &polls[innermost];
+        if let Entry::Vacant(first) = self.seen.entry(stuck.id) {
+            first.insert(Seen::Reported);
+            self.tell(stuck.clone(), now.duration_since(stuck.began), None);
+        }
+    }
+
+    fn ended(&mut self, long: LongPoll) {
+        let seen = self.seen.remove(&long.poll.id);
+        if seen == Some(Seen::Excused) {
+            return;
+        }
+        for around in long.around {
+            self.seen.entry(around).or_insert(Seen::Excused);
+        }
+        self.tell(long.poll, long.took, Some(seen));
+    }
+
+    /// `over`: it has ended, and this is what was known of it before.
+    fn tell(&mut self, poll: TaskPoll, duration: Duration, over: Option<Option<Seen>>) {
+        let stall = Stall {
+            name: poll.name,
+            location: poll.location,
+            duration,
+            over: over.is_some(),
+            known: over.flatten().is_some(),
+        };
+        panics::guard("the report of a watchdog", || (self.report)(&stall));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THRESHOLD: Duration = Duration::from_secs(1);
+
+    /// What was told: the name, and whether it was over and known.
+    type Told = Vec<(String, bool, bool)>;
+
+    fn watch(told: &mut Told) -> Watch<impl FnMut(&Stall)> {
+        Watch {
+            threshold: THRESHOLD,
+            report: |stall: &Stall| {
+                let name = stall.name().unwrap_or_default().to_owned();
+                told.push((name, stall.is_over(), stall.is_known()));
+            },
+            seen: HashMap::new(),
+        }
+    }
+
+    fn poll(number: u64, name: &str, began: Instant) -> TaskPoll {
+        TaskPoll {
+            id: (0, number),
+            name: Some(name.into()),
+            location: Location::caller(),
+            began,
+        }
+    }
+
+    fn end(poll: &TaskPoll, took: Duration, around: &[&TaskPoll]) -> LongPoll {
+        LongPoll {
+            poll: poll.clone(),
+            took,
+            around: around.iter().map(|poll| poll.id).collect(),
+        }
+    }
+
+    #[test]
+    fn of_nested_polls_the_innermost_late_one_is_reported_alone() {
+        let start = Instant::now();
+        let polls = [
+            poll(1, "outer", start),
+            poll(2, "inner", start),
+            poll(3, "quick", start + 2 * THRESHOLD),
+        ];
+        let mut told = Told::new();
+        let mut watch = watch(&mut told);
+        for _ in 0..3 {
+            watch.look(&polls, start + 2 * THRESHOLD);
+        }
+        watch.ended(end(&polls[1], 3 * THRESHOLD, &[&polls[0]]));
+        watch.look(&polls[..1], start + 3 * THRESHOLD);
+        watch.ended(end(&polls[0], 3 * THRESHOLD, &[]));
+        assert!(watch.seen.is_empty(), "polls that have ended are forgotten");
+        let inner = |over| ("inner".to_owned(), over, over);
+        drop(watch);
+        assert_eq!(told, [inner(false), inner(true)]);
+    }
+
+    #[test]
+    fn a_stall_between_two_looks_is_reported_once_and_excuses_the_poll_around() {
+        let start = Instant::now();
+        let (outer, inner) = (poll(1, "outer", start), poll(2, "inner", start));
+        let mut told = Told::new();
+        let mut watch = watch(&mut told);
+        watch.ended(end(&inner, THRESHOLD, &[&outer]));
+        watch.ended(end(&outer, THRESHOLD, &[]));
+        assert!(watch.seen.is_empty());
+        drop(watch);
+        assert_eq!(told, [("inner".to_owned(), true, false)]);
+    }
+
+    #[test]
+    fn a_poll_is_late_at_its_threshold_and_not_before() {
+        let start = Instant::now();
+        let polls = [poll(1, "poll", start)];
+        let mut told = Told::new();
+        let mut watch = watch(&mut told);
+        watch.look(&polls, start + THRESHOLD - Duration::from_nanos(1));
+        assert!(watch.seen.is_empty());
+        watch.look(&polls, start + THRESHOLD);
+        drop(watch);
+        assert_eq!(told.len(), 1);
+    }
+}

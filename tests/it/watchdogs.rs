@@ -1,0 +1,237 @@
+//! Polls that block their thread are reported. They block until the watchdog has said so, so no time is
+//! guessed; a threshold of an hour stands for "never".
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::mpsc::{Receiver, Sender, channel},
+    time::Duration,
+};
+
+use headcount::{
+    Options, checkpoint, group, run, supervise,
+    watchdog::{Stall, Watchdog, watch},
+};
+
+use crate::support::block_on;
+
+const SOON: Duration = Duration::from_millis(2);
+
+/// The watchdogs of other tests see the polls of this one: each looks for the tasks of its own.
+fn watch_named(prefix: &'static str) -> (Watchdog, Receiver<Stall>) {
+    watch_if(move |stall| stall.name().is_some_and(|name| name.starts_with(prefix)))
+}
+
+fn watch_if(mine: impl Fn(&Stall) -> bool + Send + 'static) -> (Watchdog, Receiver<Stall>) {
+    let (tell, heard) = channel();
+    let watchdog = watch(SOON, move |stall| {
+        if mine(stall) {
+            _ = tell.send(stall.clone());
+        }
+    });
+    (watchdog, heard)
+}
+
+/// Blocks its thread until the watchdog has reported somebody.
+fn block(heard: &Receiver<Stall>) -> Stall {
+    // The limit is for a watchdog that is broken.
+    heard
+        .recv_timeout(Duration::from_secs(60))
+        .expect("a report")
+}
+
+#[test]
+fn a_named_child_is_reported_while_it_is_stuck_and_when_it_is_over() {
+    let (watchdog, heard) = watch_named("named");
+    let line = line!() + 2;
+    let (stuck, heard) = run(async |g| {
+        let child = g.spawn_named("named", async {
+            // The second poll blocks. (The first may have been reported, if the machine was slow.)
+            checkpoint().await;
+            let stuck = heard.iter().find(|stall| !stall.is_over());
+            Ok::<_, headcount::JoinError>((stuck.expect("a report"), heard))
+        });
+        child.await
+    })
+    .unwrap();
+    assert_eq!(stuck.name(), Some("named"));
+    assert!(stuck.location().file().ends_with("watchdogs.rs"));
+    assert_eq!(stuck.location().line(), line);
+    assert!(stuck.duration() >= SOON && !stuck.is_known());
+    // The group may return a little before the poll of its child does.
+    let over = heard
+        .iter()
+        .find(|stall| stall.duration() >= stuck.duration() && stall.is_over());
+    assert!(over.expect("a second report").is_known());
+    drop(watchdog);
+    assert_eq!(
+        heard.iter().count(),
+        0,
+        "each stall is reported once, and its end"
+    );
+}
+
+#[test]
+fn a_child_without_a_name_is_reported_by_its_place() {
+    let line = line!() + 4;
+    let (_watchdog, heard) =
+        watch_if(move |stall| stall.location().line() == line && stall.name().is_none());
+    run(async |g| {
+        g.spawn(async move { assert_eq!(block(&heard).location().line(), line) });
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_body_of_a_run_is_reported() {
+    let (_watchdog, heard) = watch_named("body");
+    Options::new()
+        .name("body")
+        .run(async |_| {
+            assert_eq!(block(&heard).name(), Some("body"));
+            Ok::<_, Infallible>(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_group_outside_of_any_boundary_is_reported() {
+    let (_watchdog, heard) = watch_named("bare");
+    let opening = Options::new().name("bare").group(async |_| {
+        assert_eq!(block(&heard).name(), Some("bare"));
+        Ok::<_, Infallible>(())
+    });
+    block_on(opening).unwrap();
+}
+
+#[test]
+fn a_supervised_child_is_reported() {
+    let (_watchdog, heard) = watch_named("supervised");
+    run(async |_| {
+        supervise(async |s| {
+            let child = s.spawn_named("supervised", async move { Ok(block(&heard)) });
+            child.await.map(drop).map_err(|_| "it ended")
+        })
+        .await
+        .map_err(|error| error.to_string())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_destructor_that_blocks_is_reported() {
+    struct Blocks(Receiver<Stall>);
+    impl Drop for Blocks {
+        fn drop(&mut self) {
+            assert_eq!(block(&self.0).name(), Some("destructor"));
+        }
+    }
+    let (_watchdog, heard) = watch_named("destructor");
+    run(async |g| {
+        let child = g.spawn_named("destructor", async {
+            let _blocks = Blocks(heard);
+            std::future::pending::<()>().await;
+        });
+        checkpoint().await;
+        child.cancel();
+        assert!(child.await.is_err());
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn nothing_below_the_threshold_is_reported() {
+    let (tell, heard) = channel::<()>();
+    let patient = watch(Duration::from_secs(3600), move |_| {
+        _ = tell.send(());
+    });
+    let (_watchdog, soon) = watch_named("patient");
+    run(async |g| {
+        // Longer than another watchdog allows.
+        g.spawn_named("patient", async move { drop(block(&soon)) });
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
+    drop(patient);
+    assert!(heard.recv().is_err());
+}
+
+#[test]
+fn a_report_that_panics_does_not_end_the_watch() {
+    let (tell, heard) = channel::<()>();
+    let _watchdog = watch(SOON, move |stall| {
+        if stall.name() == Some("panicking") {
+            _ = tell.send(());
+            panic!("in a report");
+        }
+    });
+    run(async |g| {
+        g.spawn_named("panicking", async move {
+            heard.recv().expect("the first report");
+            checkpoint().await;
+            // That of the end of the first poll has panicked too, or comes now.
+            heard.recv().expect("a second report");
+        });
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_report_may_drop_its_own_watchdog() {
+    let (give, take) = channel::<Watchdog>();
+    let (tell, heard): (Sender<()>, _) = channel();
+    let watchdog = watch(SOON, move |stall| {
+        if stall.name() == Some("drops") {
+            drop(take.recv());
+            _ = tell.send(());
+        }
+    });
+    give.send(watchdog).unwrap();
+    let heard = run(async |g| {
+        let child = g.spawn_named("drops", async move {
+            heard.recv().expect("a report");
+            Ok::<_, headcount::JoinError>(heard)
+        });
+        child.await
+    })
+    .unwrap();
+    assert!(heard.recv().is_err(), "its thread has ended");
+}
+
+#[test]
+#[should_panic(expected = "would report every poll")]
+fn a_threshold_of_zero_is_refused() {
+    drop(watch(Duration::ZERO, |_| ()));
+}
+
+#[test]
+fn a_stall_says_who_where_and_how_long() {
+    let (_watchdog, heard) = watch_named("says");
+    let text = run(async |g| {
+        let child = g.spawn_named("says", async move {
+            Ok::<_, headcount::JoinError>(block(&heard).to_string())
+        });
+        child.await
+    })
+    .unwrap();
+    assert!(
+        text.starts_with("task `says` (tests/it/watchdogs.rs:"),
+        "{text}"
+    );
+    assert!(text.contains(") blocks its thread for "), "{text}");
+}
+
+#[test]
+fn polls_are_watched_in_a_simulation_too() {
+    let (_watchdog, heard) = watch_named("simulated");
+    headcount::testing::Sim::new(0).run(async {
+        let opening = pin!(group(async |g| {
+            g.spawn_named("simulated", async move { drop(block(&heard)) });
+            Ok::<_, Infallible>(())
+        }));
+        opening.await.unwrap();
+    });
+}
