@@ -97,6 +97,7 @@ pub(crate) struct Info {
 }
 
 impl Cell {
+    #[inline]
     pub(super) fn new(chunk: ChunkPtr, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
@@ -283,22 +284,31 @@ impl Cell {
 
     /// Ends the child. False if nobody is left to read the output, which then stays the child's
     /// (invariant 2). The second part wakes who awaits the handle.
+    #[inline]
     pub(crate) fn finish(&self, end: End, stored: bool) -> (bool, Option<Waker>) {
         let stored = if stored { STORED } else { 0 };
+        // Added, which is one instruction, since none of these bits was set before.
         // Release: who sees `DONE` sees the output. Acquire: if the handle is gone, everything it
         // did comes before our drop of the output.
         let before = self
             .flags
-            .fetch_or(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
-        if before & (OCCUPIED | AWAITED) == 0 {
-            return (before & GONE == 0, None);
-        }
+            .fetch_add(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
+        let joiner = match before & (OCCUPIED | AWAITED) {
+            0 => None,
+            _ => self.empty_slot(),
+        };
+        (before & GONE == 0, joiner)
+    }
+
+    /// Gives who awaits the handle.
+    #[inline(never)]
+    fn empty_slot(&self) -> Option<Waker> {
         let (task, joiner, node) = {
             let mut slot = self.slot.lock();
             (slot.task.take(), slot.joiner.take(), slot.node.take())
         };
         drop((task, node));
-        (before & GONE == 0, joiner)
+        joiner
     }
 
     /// Drops the handle's claim. True if the child has ended, so that the output, and the claim on
@@ -326,9 +336,11 @@ impl Cell {
         // raises it returns, so that call gets a reference to the word alone, which promises
         // nothing about the memory, and not one to the cell.
         let flags = unsafe { &(*this.as_ptr()).flags };
-        flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
+        // Added, as this is done once.
+        flags.fetch_add(GONE, Ordering::AcqRel) & DONE != 0
     }
 
+    #[inline(never)]
     fn forget_joiner(&self) {
         let joiner = self.slot.lock().joiner.take();
         // Guarded: a panic must not keep the handle from leaving.
@@ -354,9 +366,10 @@ impl Cell {
     }
 
     /// The chunk keeps the memory of the task no longer. Called once.
+    #[inline]
     pub(super) fn give_up_task(&self) {
         // Acquire: the handle put it there before it left.
-        let before = self.flags.fetch_or(LEFT_OUT, Ordering::AcqRel);
+        let before = self.flags.fetch_add(LEFT_OUT, Ordering::AcqRel);
         if before & GONE != 0 {
             // SAFETY: the handle has left, so the task is the chunk's, for which this call stands.
             unsafe { self.drop_task() };

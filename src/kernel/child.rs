@@ -44,6 +44,7 @@ pub(crate) struct Spot<'a> {
 
 impl<'a> Spot<'a> {
     /// Of a child that has not left.
+    #[inline]
     fn of(cell: &'a CellRef) -> Self {
         let group = cell.group();
         Spot { cell, group }
@@ -348,6 +349,7 @@ where
 /// Takes no `Spot`: a reference that is an argument promises that what it leads to stays as it is
 /// until the call returns, and the group in the chunk may be taken out, and the chunk be freed, as
 /// soon as the child has retired.
+#[inline]
 fn leave<T>(cell: &CellRef, end: End, stored: bool) {
     let (owed, joiner) = count_out::<T>(Spot::of(cell), end, stored);
     if let Some(joiner) = joiner {
@@ -358,6 +360,7 @@ fn leave<T>(cell: &CellRef, end: End, stored: bool) {
 
 /// Publishes or drops the output, and counts the child out. Gives what is left to do: whether the
 /// handle is there, and who awaits it.
+#[inline]
 fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
     let (owed, joiner) = spot.cell.finish(end, stored);
     if !owed && stored {

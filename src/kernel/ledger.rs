@@ -82,6 +82,7 @@ fn one(daemon: bool) -> u64 {
 
 impl Count {
     /// Only under the lock of the node (invariant 1).
+    #[inline]
     pub(super) fn enter(&self, daemon: bool) {
         // Relaxed: the lock orders it against who waits and closes, and the hand-over of the child
         // against its leaving.
@@ -268,17 +269,12 @@ impl Ledger {
     }
 
     /// Asks whether a child may enter; `Ok(true)` if it may be polled at once.
+    #[inline]
     pub(crate) fn ask(&mut self, ask: Ask) -> Result<bool, Refused> {
         match &mut self.limit {
             _ if self.closed => Err(Refused::Closed),
             None => Ok(true),
-            Some(_) if ask == Ask::Granted => Ok(true),
-            Some(limit) if limit.has_place() => {
-                limit.running += 1;
-                Ok(true)
-            }
-            Some(_) if ask == Ask::Try => Err(Refused::Full),
-            Some(_) => Ok(false),
+            Some(limit) => limit.ask(ask),
         }
     }
 
@@ -289,11 +285,7 @@ impl Ledger {
         count.enter(ask == Ask::Daemon);
         self.spawned += 1;
         if let Some(limit) = &mut self.limit {
-            if admitted {
-                cell.admit();
-            } else {
-                limit.queue.push_back(Claim::Child(Hold::new(cell)));
-            }
+            limit.enter(cell, admitted);
         }
     }
 
@@ -303,13 +295,16 @@ impl Ledger {
     pub(super) fn watch_peak(&mut self, count: &Count) {
         match self.slack.checked_sub(1) {
             Some(slack) => self.slack = slack,
-            None => {
-                let living = count.living() + 1;
-                assert!(living < 1 << 30, "too many children in one group");
-                self.peak = self.peak.max(living);
-                self.slack = self.peak - living;
-            }
+            None => self.look_for_peak(count),
         }
+    }
+
+    #[cold]
+    fn look_for_peak(&mut self, count: &Count) {
+        let living = count.living() + 1;
+        assert!(living < 1 << 30, "too many children in one group");
+        self.peak = self.peak.max(living);
+        self.slack = self.peak - living;
     }
 
     /// A place in line for a spawner, granted at once if there is no limit or a place is free.
@@ -407,6 +402,27 @@ impl Closed {
 }
 
 impl Limit {
+    #[cold]
+    fn ask(&mut self, ask: Ask) -> Result<bool, Refused> {
+        match ask {
+            Ask::Granted => Ok(true),
+            _ if self.has_place() => {
+                self.running += 1;
+                Ok(true)
+            }
+            Ask::Try => Err(Refused::Full),
+            Ask::Queue | Ask::Daemon => Ok(false),
+        }
+    }
+
+    #[cold]
+    fn enter(&mut self, cell: &CellRef, admitted: bool) {
+        match admitted {
+            true => cell.admit(),
+            false => self.queue.push_back(Claim::Child(Hold::new(cell))),
+        }
+    }
+
     fn has_place(&self) -> bool {
         self.running < self.max && self.queue.is_empty()
     }

@@ -29,7 +29,6 @@ pub(super) struct Ripe {
 }
 
 /// Chunks without children, to be let go outside the lock.
-#[derive(Default)]
 pub(super) struct Reaped {
     _chunks: [Option<ChunkClaim>; 2],
 }

@@ -94,6 +94,7 @@ impl Runtime {
     }
 
     /// Schedules `fut`, detached.
+    #[inline]
     #[track_caller]
     pub(crate) fn spawn<F>(&self, label: Label<'_>, fut: F) -> Spawned
     where
