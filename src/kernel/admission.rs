@@ -46,7 +46,7 @@ impl Node {
         let roster = &mut inside.ledger.roster;
         let reaped = match roster.is_open() {
             true => None,
-            false => Some(roster.open_chunk(group())),
+            false => roster.open_chunk(group()),
         };
         let (child, handle) = roster.take_cell(info, daemon);
         inside.ledger.enter(&self.count, &child, ask, admitted);

@@ -325,12 +325,9 @@ impl Cell {
         let cell = unsafe { this.as_ref() };
         // Relaxed: `AWAITED` is the handle's own, and nothing is read because of `LEFT_OUT`.
         let flags = cell.flags.load(Ordering::Relaxed);
-        if flags & AWAITED != 0 {
-            cell.forget_joiner();
-        }
-        if flags & LEFT_OUT != 0 {
-            // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
-            unsafe { cell.drop_task() };
+        if flags & (AWAITED | LEFT_OUT) != 0 {
+            // SAFETY: the handle has not left yet.
+            unsafe { cell.clear_up(flags) };
         }
         // SAFETY: as above, until the flag is up. The child may free the cell before the call that
         // raises it returns, so that call gets a reference to the word alone, which promises
@@ -340,20 +337,31 @@ impl Cell {
         flags.fetch_add(GONE, Ordering::AcqRel) & DONE != 0
     }
 
+    /// Drops what the handle has in the cell, besides an output.
+    ///
+    /// # Safety
+    ///
+    /// Called by the handle, which has not left.
     #[inline(never)]
-    fn forget_joiner(&self) {
-        let joiner = self.slot.lock().joiner.take();
-        // Guarded: a panic must not keep the handle from leaving.
-        crate::panics::guard("the destructor of a waker", || drop(joiner));
+    unsafe fn clear_up(&self, flags: u32) {
+        if flags & AWAITED != 0 {
+            let joiner = self.slot.lock().joiner.take();
+            // Guarded: a panic must not keep the handle from leaving.
+            crate::panics::guard("the destructor of a waker", || drop(joiner));
+        }
+        if flags & LEFT_OUT != 0 {
+            // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
+            unsafe { self.drop_task() };
+        }
     }
 
     /// # Safety
     ///
-    /// The task is the caller's by invariant 5.
+    /// The task is the caller's by invariant 5, and none was put here before.
     #[inline]
     pub(super) unsafe fn keep_task(&self, spawned: Spawned) {
         // SAFETY: as the caller promises.
-        self.task.with_mut(|task| unsafe { *task = spawned });
+        self.task.with_mut(|task| unsafe { task.write(spawned) });
     }
 
     /// # Safety

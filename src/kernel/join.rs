@@ -40,7 +40,7 @@ impl<T> Claim<T> {
     /// Keeps the memory of the child's task; called once, by who made the claim.
     #[inline]
     pub(super) fn keep(&self, spawned: Spawned) {
-        // SAFETY: this is the handle, which has not left and is not shared yet.
+        // SAFETY: this is the handle, which has not left and is not shared yet; see above.
         unsafe { self.cell.keep_task(spawned) };
     }
 

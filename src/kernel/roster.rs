@@ -205,7 +205,7 @@ impl Roster {
 
     /// Makes cells to give out. What it gives is to be dropped outside the lock.
     #[cold]
-    pub(super) fn open_chunk(&mut self, group: Group) -> Reaped {
+    pub(super) fn open_chunk(&mut self, group: Group) -> Option<Box<Reaped>> {
         let reaped = self.ripe.reap();
         let (group, index) = (Some(group), self.chunks.len());
         self.opened = self.opened.saturating_add(1);
