@@ -52,7 +52,9 @@ impl Node {
         inside.ledger.enter(&self.count, &child, ask, admitted);
         drop(inside);
         // Outside the lock (ripe, invariant 3).
-        drop(reaped);
+        if let Some(reaped) = reaped {
+            drop(reaped);
+        }
         Ok(Admitted {
             child,
             handle,

@@ -15,7 +15,7 @@
 //!    at the end of its child: the worker that has just told it so is still busy with the task.
 
 use std::{
-    mem::{MaybeUninit, align_of, size_of},
+    mem::{MaybeUninit, align_of, needs_drop, size_of},
     panic::Location,
     ptr::NonNull,
     sync::Arc,
@@ -148,6 +148,7 @@ impl Cell {
     }
 
     /// The end of the child, once it has come.
+    #[inline]
     pub(crate) fn end(&self) -> Option<End> {
         let flags = self.flags.load(Ordering::Acquire);
         (flags & DONE != 0).then_some(match (flags & END) >> 4 {
@@ -277,9 +278,15 @@ impl Cell {
         })
     }
 
-    /// Is there an output for the handle? After this it counts as taken.
+    /// Is there an output for the handle, which has seen the end? After this it counts as taken.
+    #[inline]
     pub(super) fn claim_output(&self) -> bool {
-        self.flags.fetch_and(!STORED, Ordering::AcqRel) & STORED != 0
+        // Since the end, nobody but the handle changes the flag.
+        let stored = self.flags.load(Ordering::Acquire) & STORED != 0;
+        if stored {
+            self.flags.fetch_and(!STORED, Ordering::AcqRel);
+        }
+        stored
     }
 
     /// Ends the child. False if nobody is left to read the output, which then stays the child's
@@ -383,6 +390,11 @@ impl Cell {
             unsafe { self.drop_task() };
         }
     }
+}
+
+/// Does an output stand in the cell itself, without a destructor? Then it may be left there.
+pub(super) const fn is_plain<T>() -> bool {
+    is_small::<T>() && !needs_drop::<T>()
 }
 
 /// Does an output stand in the cell itself?

@@ -23,6 +23,7 @@ use pin_project_lite::pin_project;
 use super::{
     adoption::orphan,
     book::Book,
+    cell::is_plain,
     context::Frame,
     drive::poll_drained,
     node::{Kind, Node, Plan},
@@ -181,7 +182,9 @@ impl Spot<'_> {
     }
 }
 
+/// `u8`, since a tag that is hidden in the values of `End` takes time to find.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 enum Phase {
     /// Has to wait for its place under the limit.
     Queued,
@@ -266,20 +269,22 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         loop {
-            let next = match this.phase {
-                Phase::Fresh | Phase::Running if Spot::of(this.cell).may_drop() => Next::Drop,
-                Phase::Fresh | Phase::Running => Next::Poll,
-                _ => rest::<T>(this.cell, this.phase, cx),
-            };
-            let spot = match next {
-                Next::Poll => Spot::of(this.cell),
-                Next::Drop => {
-                    let end = clear(this.future.as_mut(), Spot::of(this.cell), End::Cancelled);
-                    *this.phase = Phase::Draining(end);
-                    continue;
+            let (spot, may_drop) = match this.phase {
+                Phase::Fresh | Phase::Running => {
+                    let spot = Spot::of(this.cell);
+                    (spot, spot.may_drop())
                 }
-                Next::Return(poll) => return poll,
+                _ => match rest::<T>(this.cell, this.phase, cx) {
+                    Next::Poll => (Spot::of(this.cell), false),
+                    Next::Drop => (Spot::of(this.cell), true),
+                    Next::Return(poll) => return poll,
+                },
             };
+            if may_drop {
+                let end = clear(this.future.as_mut(), spot, End::Cancelled);
+                *this.phase = Phase::Draining(end);
+                continue;
+            }
             *this.phase = Phase::Running;
             let draining = spot.cell.node().filter(|node| node.begin_draining());
             let mut value = None;
@@ -315,7 +320,9 @@ where
             let mut stored = false;
             match value {
                 // Nobody reads it, and nothing below has to end before it goes.
-                Some(value) if !below && spot.cell.is_unread() => spot.discard(value),
+                Some(value) if !below && !is_plain::<T>() && spot.cell.is_unread() => {
+                    spot.discard(value);
+                }
                 Some(value) => {
                     // SAFETY: this is the child, which comes here once.
                     unsafe { spot.cell.put_output(value) };
@@ -391,7 +398,7 @@ fn leave<T>(cell: &CellRef, end: End, stored: bool) {
 #[inline]
 fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
     let (owed, joiner) = spot.cell.finish(end, stored);
-    if !owed && stored {
+    if !owed && stored && !is_plain::<T>() {
         // SAFETY: the handle left before the output was published, so nobody else takes it (cell,
         // invariant 2).
         spot.discard(unsafe { spot.cell.take_output::<T>() });

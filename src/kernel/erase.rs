@@ -131,7 +131,7 @@ fn in_words<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F) -
 where
     F: Future<Output = ()> + Send,
 {
-    let spawned = runtime.spawn(label, Erased::<N>::new(future));
+    let spawned = runtime.spawn(label, || Erased::<N>::new(future));
     match N <= KEPT_WORDS {
         true => spawned,
         false => Spawned::default(),

@@ -24,10 +24,10 @@ use super::{
 
 /// Somebody waits for the children to end, and who entered has been added. Never cleared.
 const WAITING: u64 = 1;
-/// One child; all children are counted so, daemons included. The sums are those of 63 bits, in which
-/// a negative number plus who entered is again a small one.
+/// One child that is no daemon. The sums are those of 63 bits, in which a negative number plus who
+/// entered is again a small one.
 const CHILD: u64 = 1 << 1;
-/// What a daemon counts besides.
+/// One daemon.
 const DAEMON: u64 = 1 << 33;
 /// In `entered`: who entered has been added to the other word.
 const ADDED: u64 = u64::MAX;
@@ -64,20 +64,20 @@ impl Default for OwnLine {
 /// The halves of a count.
 #[derive(Clone, Copy)]
 struct Split {
-    all: u32,
+    others: u32,
     daemons: u32,
 }
 
 fn split(word: u64) -> Split {
     let word = word >> 1;
     Split {
-        all: word as u32,
+        others: word as u32,
         daemons: (word >> 32) as u32,
     }
 }
 
 fn one(daemon: bool) -> u64 {
-    if daemon { CHILD + DAEMON } else { CHILD }
+    if daemon { DAEMON } else { CHILD }
 }
 
 impl Count {
@@ -104,9 +104,21 @@ impl Count {
     #[must_use]
     #[inline]
     pub(crate) fn leave(&self, daemon: bool) -> bool {
-        let before = self.left.word.fetch_sub(one(daemon), Ordering::AcqRel);
-        let left = before.wrapping_sub(one(daemon));
-        left & WAITING != 0 && split(left).all == split(left).daemons
+        // Two calls, so that the one of most children is made with a constant.
+        match daemon {
+            true => self.take_out(DAEMON),
+            false => self.take_out(CHILD),
+        }
+    }
+
+    #[inline(always)]
+    fn take_out(&self, one: u64) -> bool {
+        let left = self
+            .left
+            .word
+            .fetch_sub(one, Ordering::AcqRel)
+            .wrapping_sub(one);
+        left & (DAEMON - 1) == WAITING
     }
 
     /// Exact under the lock of the node: without it, who waits may add up between the two looks.
@@ -116,7 +128,8 @@ impl Count {
             entered => entered,
         };
         let left = self.left.word.load(Ordering::Acquire);
-        split(left.wrapping_add(entered)).all as usize
+        let now = split(left.wrapping_add(entered));
+        (now.others + now.daemons) as usize
     }
 
     /// From now on the last child tells. True if daemons are left, and nobody else. Only under the
@@ -134,7 +147,7 @@ impl Count {
             }
         };
         let now = split(now);
-        now.all > 0 && now.all == now.daemons
+        now.others == 0 && now.daemons > 0
     }
 }
 
