@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
+    atomic::MutexGuard,
     ledger::{Ask, Granted, Refused, Ticket},
-    node::Node,
+    node::{Inside, Node},
     roster::{CellRef, Group, Info, Kept, Roster},
 };
 
@@ -18,6 +19,7 @@ pub(super) struct Admitted {
 
 impl Node {
     /// Asks for a place for a child; see `ledger`. `book` gives what its chunk has to keep for it.
+    #[inline]
     pub(super) fn admit(
         self: &Arc<Self>,
         ask: Ask,
@@ -32,12 +34,7 @@ impl Node {
         let admitted = match asked {
             Ok(admitted) => admitted,
             Err(refused) => {
-                let granted = match ask {
-                    Ask::Granted => inside.ledger.hand_on(),
-                    _ => Granted::Nobody,
-                };
-                drop(inside);
-                granted.tell();
+                refuse(inside, ask);
                 return Err((refused, info));
             }
         };
@@ -46,11 +43,18 @@ impl Node {
             _book: book(),
         };
         let daemon = ask == Ask::Daemon;
-        let (child, handle, reaped) = inside.ledger.roster.take_cell(group, info, daemon);
+        let roster = &mut inside.ledger.roster;
+        let reaped = match roster.is_open() {
+            true => None,
+            false => roster.open_chunk(group()),
+        };
+        let (child, handle) = roster.take_cell(info, daemon);
         inside.ledger.enter(&self.count, &child, ask, admitted);
         drop(inside);
         // Outside the lock (ripe, invariant 3).
-        drop(reaped);
+        if let Some(reaped) = reaped {
+            drop(reaped);
+        }
         Ok(Admitted {
             child,
             handle,
@@ -73,12 +77,17 @@ impl Node {
     #[inline]
     pub(super) fn child_left(self: &Arc<Self>, cell: &CellRef) {
         if self.limited {
-            let granted = self.inside.lock().ledger.vacate(cell);
-            granted.tell();
+            self.vacate(cell);
         }
         if self.count.leave(cell.is_daemon()) {
             self.something_left();
         }
+    }
+
+    #[cold]
+    fn vacate(&self, cell: &CellRef) {
+        let granted = self.inside.lock().ledger.vacate(cell);
+        granted.tell();
     }
 
     /// A child is destroyed while its closure runs on: the closure takes its place in the count,
@@ -118,4 +127,15 @@ impl Node {
     pub(super) fn with_roster<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
         change(&mut self.inside.lock().ledger.roster)
     }
+}
+
+/// Nobody is let in: a place that had been granted goes to the next in line.
+#[cold]
+fn refuse(mut inside: MutexGuard<'_, Inside>, ask: Ask) {
+    let granted = match ask {
+        Ask::Granted => inside.ledger.hand_on(),
+        _ => Granted::Nobody,
+    };
+    drop(inside);
+    granted.tell();
 }

@@ -157,6 +157,7 @@ impl<T> Lock<T> {
         Lock(Mutex::new(value))
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0
             .lock()

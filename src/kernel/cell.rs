@@ -15,7 +15,7 @@
 //!    at the end of its child: the worker that has just told it so is still busy with the task.
 
 use std::{
-    mem::{MaybeUninit, align_of, size_of},
+    mem::{MaybeUninit, align_of, needs_drop, size_of},
     panic::Location,
     ptr::NonNull,
     sync::Arc,
@@ -100,6 +100,7 @@ pub(crate) struct Info {
 }
 
 impl Cell {
+    #[inline]
     pub(super) fn new(chunk: ChunkPtr, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
@@ -150,6 +151,7 @@ impl Cell {
     }
 
     /// The end of the child, once it has come.
+    #[inline]
     pub(crate) fn end(&self) -> Option<End> {
         let flags = self.flags.load(Ordering::Acquire);
         if flags & (DONE | LOST) == LOST {
@@ -292,29 +294,44 @@ impl Cell {
         })
     }
 
-    /// Is there an output for the handle? After this it counts as taken.
+    /// Is there an output for the handle, which has seen the end? After this it counts as taken.
+    #[inline]
     pub(super) fn claim_output(&self) -> bool {
-        self.flags.fetch_and(!STORED, Ordering::AcqRel) & STORED != 0
+        // Since the end, nobody but the handle changes the flag.
+        let stored = self.flags.load(Ordering::Acquire) & STORED != 0;
+        if stored {
+            self.flags.fetch_and(!STORED, Ordering::AcqRel);
+        }
+        stored
     }
 
     /// Ends the child. False if nobody is left to read the output, which then stays the child's
     /// (invariant 2). The second part wakes who awaits the handle.
+    #[inline]
     pub(crate) fn finish(&self, end: End, stored: bool) -> (bool, Option<Waker>) {
         let stored = if stored { STORED } else { 0 };
+        // Added, which is one instruction, since none of these bits was set before.
         // Release: who sees `DONE` sees the output. Acquire: if the handle is gone, everything it
         // did comes before our drop of the output.
         let before = self
             .flags
-            .fetch_or(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
-        if before & (OCCUPIED | AWAITED) == 0 {
-            return (before & GONE == 0, None);
-        }
+            .fetch_add(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
+        let joiner = match before & (OCCUPIED | AWAITED) {
+            0 => None,
+            _ => self.empty_slot(),
+        };
+        (before & GONE == 0, joiner)
+    }
+
+    /// Gives who awaits the handle.
+    #[inline(never)]
+    fn empty_slot(&self) -> Option<Waker> {
         let (task, joiner, node) = {
             let mut slot = self.slot.lock();
             (slot.task.take(), slot.joiner.take(), slot.node.take())
         };
         drop((task, node));
-        (before & GONE == 0, joiner)
+        joiner
     }
 
     /// Drops the handle's claim. True if the child has ended, so that the output, and the claim on
@@ -331,33 +348,43 @@ impl Cell {
         let cell = unsafe { this.as_ref() };
         // Relaxed: `AWAITED` is the handle's own, and nothing is read because of `LEFT_OUT`.
         let flags = cell.flags.load(Ordering::Relaxed);
-        if flags & AWAITED != 0 {
-            cell.forget_joiner();
-        }
-        if flags & LEFT_OUT != 0 {
-            // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
-            unsafe { cell.drop_task() };
+        if flags & (AWAITED | LEFT_OUT) != 0 {
+            // SAFETY: the handle has not left yet.
+            unsafe { cell.clear_up(flags) };
         }
         // SAFETY: as above, until the flag is up. The child may free the cell before the call that
         // raises it returns, so that call gets a reference to the word alone, which promises
         // nothing about the memory, and not one to the cell.
         let flags = unsafe { &(*this.as_ptr()).flags };
-        flags.fetch_or(GONE, Ordering::AcqRel) & DONE != 0
+        // Added, as this is done once.
+        flags.fetch_add(GONE, Ordering::AcqRel) & DONE != 0
     }
 
-    fn forget_joiner(&self) {
-        let joiner = self.slot.lock().joiner.take();
-        // Guarded: a panic must not keep the handle from leaving.
-        crate::panics::guard("the destructor of a waker", || drop(joiner));
+    /// Drops what the handle has in the cell, besides an output.
+    ///
+    /// # Safety
+    ///
+    /// Called by the handle, which has not left.
+    #[inline(never)]
+    unsafe fn clear_up(&self, flags: u32) {
+        if flags & AWAITED != 0 {
+            let joiner = self.slot.lock().joiner.take();
+            // Guarded: a panic must not keep the handle from leaving.
+            crate::panics::guard("the destructor of a waker", || drop(joiner));
+        }
+        if flags & LEFT_OUT != 0 {
+            // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
+            unsafe { self.drop_task() };
+        }
     }
 
     /// # Safety
     ///
-    /// The task is the caller's by invariant 5.
+    /// The task is the caller's by invariant 5, and none was put here before.
     #[inline]
     pub(super) unsafe fn keep_task(&self, spawned: Spawned) {
         // SAFETY: as the caller promises.
-        self.task.with_mut(|task| unsafe { *task = spawned });
+        self.task.with_mut(|task| unsafe { task.write(spawned) });
     }
 
     /// # Safety
@@ -370,14 +397,20 @@ impl Cell {
     }
 
     /// The chunk keeps the memory of the task no longer. Called once.
+    #[inline]
     pub(super) fn give_up_task(&self) {
         // Acquire: the handle put it there before it left.
-        let before = self.flags.fetch_or(LEFT_OUT, Ordering::AcqRel);
+        let before = self.flags.fetch_add(LEFT_OUT, Ordering::AcqRel);
         if before & GONE != 0 {
             // SAFETY: the handle has left, so the task is the chunk's, for which this call stands.
             unsafe { self.drop_task() };
         }
     }
+}
+
+/// Does an output stand in the cell itself, without a destructor? Then it may be left there.
+pub(super) const fn is_plain<T>() -> bool {
+    is_small::<T>() && !needs_drop::<T>()
 }
 
 /// Does an output stand in the cell itself?

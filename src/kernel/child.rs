@@ -15,7 +15,7 @@ use std::{
     pin::Pin,
     ptr::NonNull,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use pin_project_lite::pin_project;
@@ -23,6 +23,7 @@ use pin_project_lite::pin_project;
 use super::{
     adoption::orphan,
     book::Book,
+    cell::is_plain,
     context::Frame,
     drive::poll_drained,
     node::{Kind, Node, Plan},
@@ -44,6 +45,7 @@ pub(crate) struct Spot<'a> {
 
 impl<'a> Spot<'a> {
     /// Of a child that has not left.
+    #[inline]
     fn of(cell: &'a CellRef) -> Self {
         let group = cell.group();
         Spot { cell, group }
@@ -111,15 +113,48 @@ impl Spot<'_> {
     }
 
     /// Must the child's future be dropped now?
+    #[inline]
     fn may_drop(&self) -> bool {
         // The node need not show the request yet, for which its cell or its group was asked first.
-        (self.cell.is_cancelled() || self.group.is_cancelled())
-            && self
-                .cell
-                .node()
-                .is_none_or(|node| node.has_drained_inside())
+        (self.cell.is_cancelled() || self.group.is_cancelled()) && self.has_drained_inside()
     }
 
+    #[cold]
+    fn has_drained_inside(&self) -> bool {
+        let node = self.cell.node();
+        node.is_none_or(|node| node.has_drained_inside())
+    }
+
+    /// Waits for its place under the limit.
+    fn queue(&self, cx: &mut Context<'_>) -> Next {
+        let look = || match self.may_drop() {
+            true => Some(Next::Drop),
+            false => self.cell.is_admitted().then_some(Next::Poll),
+        };
+        // Look again: the place or a request may have come before the waker was there.
+        let next = look().or_else(|| {
+            self.cell.park_task(cx.waker());
+            look()
+        });
+        next.unwrap_or(Next::Return(Poll::Pending))
+    }
+
+    /// After a poll that was pending; true if the future must be dropped now. `draining`: the node,
+    /// if this poll calls the roll of the boundaries inside.
+    #[inline(never)]
+    fn pause(&self, draining: Option<Arc<Node>>, cx: &mut Context<'_>) -> bool {
+        self.cell.park_task(cx.waker());
+        if let Some(node) = self.cell.node() {
+            node.register(cx.waker());
+            let _ = poll_owed(&node, Stage::Body, cx);
+        }
+        if let Some(node) = draining {
+            node.orphan_unpolled(cx.waker());
+        }
+        self.may_drop()
+    }
+
+    #[cold]
     fn record_panic(&self, payload: Payload) {
         let info = self.cell.info();
         let panic = Panic {
@@ -151,7 +186,9 @@ impl Spot<'_> {
     }
 }
 
+/// `u8`, since a tag that is hidden in the values of `End` takes time to find.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 enum Phase {
     /// Has to wait for its place under the limit.
     Queued,
@@ -182,7 +219,9 @@ pin_project! {
 
     impl<F, T, E> PinnedDrop for Child<F, T, E> {
         fn drop(this: Pin<&mut Self>) {
-            this.abandon();
+            if !matches!(this.phase, Phase::Done) {
+                this.abandon();
+            }
         }
     }
 }
@@ -204,12 +243,10 @@ impl<F, T, E> Child<F, T, E> {
     }
 
     /// The executor, or the scope that polls this child, drops it before its end.
+    #[cold]
     fn abandon(self: Pin<&mut Self>) {
         let mut this = self.project();
         let phase = std::mem::replace(this.phase, Phase::Done);
-        if matches!(phase, Phase::Done) {
-            return;
-        }
         let spot = Spot::of(this.cell);
         if let Some(node) = spot.cell.node() {
             node.cut_off();
@@ -235,49 +272,28 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Phase::Done = this.phase {
-            return Poll::Ready(());
-        }
-        let spot = Spot::of(this.cell);
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
-        let _polling = super::polls::Polling::of_child(spot.cell.info());
+        let _polling = match this.phase {
+            Phase::Done => None,
+            // Until it is done, the child keeps its cell.
+            _ => Some(super::polls::Polling::of_child(this.cell.info())),
+        };
         loop {
-            let may_drop = match this.phase {
-                Phase::Queued | Phase::Fresh => {
-                    spot.cell.is_cancelled() || spot.group.is_cancelled()
+            let (spot, may_drop) = match this.phase {
+                Phase::Fresh | Phase::Running => {
+                    let spot = Spot::of(this.cell);
+                    (spot, spot.may_drop())
                 }
-                Phase::Running => spot.may_drop(),
-                Phase::Draining(end) => {
-                    if let Some(node) = spot.cell.node() {
-                        ready!(poll_drained(&node, cx, || {}));
-                        node.depart();
-                    }
-                    let end = *end;
-                    *this.phase = Phase::Done;
-                    leave::<T>(spot.cell, end, end == End::Value);
-                    return Poll::Ready(());
-                }
-                Phase::Done => return Poll::Ready(()),
+                _ => match rest::<T>(this.cell, this.phase, cx) {
+                    Next::Poll => (Spot::of(this.cell), false),
+                    Next::Drop => (Spot::of(this.cell), true),
+                    Next::Return(poll) => return poll,
+                },
             };
             if may_drop {
-                let intact = spot.guard(|| this.future.set(None));
-                let end = if intact {
-                    End::Cancelled
-                } else {
-                    End::Panicked
-                };
+                let end = clear(this.future.as_mut(), spot, End::Cancelled);
                 *this.phase = Phase::Draining(end);
                 continue;
-            }
-            if let Phase::Queued = this.phase {
-                if !spot.cell.is_admitted() {
-                    spot.cell.park_task(cx.waker());
-                    // Look again: the place or a request may have come before the waker was there.
-                    if spot.cell.is_admitted() || spot.may_drop() {
-                        continue;
-                    }
-                    return Poll::Pending;
-                }
             }
             *this.phase = Phase::Running;
             let draining = spot.cell.node().filter(|node| node.begin_draining());
@@ -293,44 +309,30 @@ where
                 })
             });
             let end = match polled {
-                Ok(Poll::Pending) => {
-                    spot.cell.park_task(cx.waker());
-                    if let Some(node) = spot.cell.node() {
-                        node.register(cx.waker());
-                        let _ = poll_owed(&node, Stage::Body, cx);
-                    }
-                    if let Some(node) = draining {
-                        node.orphan_unpolled(cx.waker());
-                    }
-                    if spot.may_drop() {
-                        continue;
-                    }
-                    return Poll::Pending;
-                }
+                Ok(Poll::Pending) if spot.pause(draining, cx) => continue,
+                Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Ok(()))) => End::Value,
                 Ok(Poll::Ready(Err(error))) => {
                     let failure = Failure::new(spot.cell.info().clone(), error);
                     // SAFETY: the child has not counted out, and the book stays that long.
                     let book = unsafe { this.book.0.as_ref() };
                     book.fail(failure, CancelKind::SiblingFailed);
-                    match spot.guard(|| this.future.set(None)) {
-                        true => End::Failed,
-                        false => End::Panicked,
-                    }
+                    clear(this.future.as_mut(), spot, End::Failed)
                 }
                 Err(payload) => {
                     spot.record_panic(payload);
                     // Also a value, if it was the future's destructor that panicked.
                     spot.guard(|| drop(value.take()));
-                    spot.guard(|| this.future.set(None));
-                    End::Panicked
+                    clear(this.future.as_mut(), spot, End::Panicked)
                 }
             };
             let below = spot.cell.node().is_some();
             let mut stored = false;
             match value {
                 // Nobody reads it, and nothing below has to end before it goes.
-                Some(value) if !below && spot.cell.is_unread() => spot.discard(value),
+                Some(value) if !below && !is_plain::<T>() && spot.cell.is_unread() => {
+                    spot.discard(value);
+                }
                 Some(value) => {
                     // SAFETY: this is the child, which comes here once.
                     unsafe { spot.cell.put_output(value) };
@@ -348,12 +350,51 @@ where
     }
 }
 
+/// What comes next for a child that is polled.
+enum Next {
+    Poll,
+    /// Its future must be dropped now.
+    Drop,
+    Return(Poll<()>),
+}
+
+/// What comes next for a child that waits for its place, or whose future is gone.
+#[cold]
+fn rest<T>(cell: &CellRef, phase: &mut Phase, cx: &mut Context<'_>) -> Next {
+    match *phase {
+        Phase::Queued => Spot::of(cell).queue(cx),
+        Phase::Draining(end) => {
+            if let Some(node) = cell.node() {
+                if poll_drained(&node, cx, || {}).is_pending() {
+                    return Next::Return(Poll::Pending);
+                }
+                node.depart();
+            }
+            *phase = Phase::Done;
+            leave::<T>(cell, end, end == End::Value);
+            Next::Return(Poll::Ready(()))
+        }
+        Phase::Done => Next::Return(Poll::Ready(())),
+        Phase::Fresh | Phase::Running => Next::Poll,
+    }
+}
+
+/// Drops the future. Gives `end`, unless the destructor panics.
+#[cold]
+fn clear<F>(mut future: Pin<&mut Option<F>>, spot: Spot<'_>, end: End) -> End {
+    match spot.guard(|| future.set(None)) {
+        true => end,
+        false => End::Panicked,
+    }
+}
+
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
 /// `stored`: the output stands in the cell.
 ///
 /// Takes no `Spot`: a reference that is an argument promises that what it leads to stays as it is
 /// until the call returns, and the group in the chunk may be taken out, and the chunk be freed, as
 /// soon as the child has retired.
+#[inline(always)]
 fn leave<T>(cell: &CellRef, end: End, stored: bool) {
     let (owed, joiner) = count_out::<T>(Spot::of(cell), end, stored);
     if let Some(joiner) = joiner {
@@ -364,9 +405,10 @@ fn leave<T>(cell: &CellRef, end: End, stored: bool) {
 
 /// Publishes or drops the output, and counts the child out. Gives what is left to do: whether the
 /// handle is there, and who awaits it.
+#[inline]
 fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
     let (owed, joiner) = spot.cell.finish(end, stored);
-    if !owed && stored {
+    if !owed && stored && !is_plain::<T>() {
         // SAFETY: the handle left before the output was published, so nobody else takes it (cell,
         // invariant 2).
         spot.discard(unsafe { spot.cell.take_output::<T>() });

@@ -33,6 +33,7 @@ thread_local! {
 
 impl Frame<'_> {
     /// Runs code of the user inside this frame, and catches its panic.
+    #[inline]
     pub(crate) fn catch<R>(&self, f: impl FnOnce() -> R) -> Result<R, Payload> {
         let before = set(Some(NonNull::from(self).cast()));
         let result = panics::catch(f);

@@ -103,6 +103,7 @@ impl<const N: usize> Drop for Erased<N> {
 /// Either `F` is `'static`, or the caller sees to it that everything `F` borrows lives until the
 /// future has returned `Ready` or was dropped, and that a future which has returned `Ready` holds
 /// nothing any more whose destructor could look at what was borrowed.
+#[inline(always)]
 pub(crate) unsafe fn spawn<F>(runtime: &Runtime, label: Label<'_>, future: F) -> Spawned
 where
     F: Future<Output = ()> + Send,
@@ -130,7 +131,7 @@ fn in_words<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F) -
 where
     F: Future<Output = ()> + Send,
 {
-    let spawned = runtime.spawn(label, Erased::<N>::new(future));
+    let spawned = runtime.spawn(label, || Erased::<N>::new(future));
     match N <= KEPT_WORDS {
         true => spawned,
         false => Spawned::default(),

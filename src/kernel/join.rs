@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    cell::is_plain,
     context,
     roster::{CellRef, End, Info},
 };
@@ -40,7 +41,7 @@ impl<T> Claim<T> {
     /// Keeps the memory of the child's task; called once, by who made the claim.
     #[inline]
     pub(super) fn keep(&self, spawned: Spawned) {
-        // SAFETY: this is the handle, which has not left and is not shared yet.
+        // SAFETY: this is the handle, which has not left and is not shared yet, and calls this once.
         unsafe { self.cell.keep_task(spawned) };
     }
 
@@ -90,6 +91,10 @@ impl<T> Claim<T> {
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
-        self.cell.leave(|| drop(self.take_output()));
+        self.cell.leave(|| {
+            if !is_plain::<T>() {
+                drop(self.take_output());
+            }
+        });
     }
 }

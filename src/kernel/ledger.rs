@@ -24,10 +24,10 @@ use super::{
 
 /// Somebody waits for the children to end, and who entered has been added. Never cleared.
 const WAITING: u64 = 1;
-/// One child; all children are counted so, daemons included. The sums are those of 63 bits, in which
-/// a negative number plus who entered is again a small one.
+/// One child that is no daemon. The sums are those of 63 bits, in which a negative number plus who
+/// entered is again a small one.
 const CHILD: u64 = 1 << 1;
-/// What a daemon counts besides.
+/// One daemon.
 const DAEMON: u64 = 1 << 33;
 /// In `entered`: who entered has been added to the other word.
 const ADDED: u64 = u64::MAX;
@@ -64,24 +64,25 @@ impl Default for OwnLine {
 /// The halves of a count.
 #[derive(Clone, Copy)]
 struct Split {
-    all: u32,
+    others: u32,
     daemons: u32,
 }
 
 fn split(word: u64) -> Split {
     let word = word >> 1;
     Split {
-        all: word as u32,
+        others: word as u32,
         daemons: (word >> 32) as u32,
     }
 }
 
 fn one(daemon: bool) -> u64 {
-    if daemon { CHILD + DAEMON } else { CHILD }
+    if daemon { DAEMON } else { CHILD }
 }
 
 impl Count {
     /// Only under the lock of the node (invariant 1).
+    #[inline]
     pub(super) fn enter(&self, daemon: bool) {
         // Relaxed: the lock orders it against who waits and closes, and the hand-over of the child
         // against its leaving.
@@ -103,9 +104,21 @@ impl Count {
     #[must_use]
     #[inline]
     pub(crate) fn leave(&self, daemon: bool) -> bool {
-        let before = self.left.word.fetch_sub(one(daemon), Ordering::AcqRel);
-        let left = before.wrapping_sub(one(daemon));
-        left & WAITING != 0 && split(left).all == split(left).daemons
+        // Two calls, so that the one of most children is made with a constant.
+        match daemon {
+            true => self.take_out(DAEMON),
+            false => self.take_out(CHILD),
+        }
+    }
+
+    #[inline(always)]
+    fn take_out(&self, one: u64) -> bool {
+        let left = self
+            .left
+            .word
+            .fetch_sub(one, Ordering::AcqRel)
+            .wrapping_sub(one);
+        left & (DAEMON - 1) == WAITING
     }
 
     /// Exact under the lock of the node: without it, who waits may add up between the two looks.
@@ -115,7 +128,8 @@ impl Count {
             entered => entered,
         };
         let left = self.left.word.load(Ordering::Acquire);
-        split(left.wrapping_add(entered)).all as usize
+        let now = split(left.wrapping_add(entered));
+        (now.others + now.daemons) as usize
     }
 
     /// From now on the last child tells. True if daemons are left, and nobody else. Only under the
@@ -133,7 +147,7 @@ impl Count {
             }
         };
         let now = split(now);
-        now.all > 0 && now.all == now.daemons
+        now.others == 0 && now.daemons > 0
     }
 }
 
@@ -268,17 +282,12 @@ impl Ledger {
     }
 
     /// Asks whether a child may enter; `Ok(true)` if it may be polled at once.
+    #[inline]
     pub(crate) fn ask(&mut self, ask: Ask) -> Result<bool, Refused> {
         match &mut self.limit {
             _ if self.closed => Err(Refused::Closed),
             None => Ok(true),
-            Some(_) if ask == Ask::Granted => Ok(true),
-            Some(limit) if limit.has_place() => {
-                limit.running += 1;
-                Ok(true)
-            }
-            Some(_) if ask == Ask::Try => Err(Refused::Full),
-            Some(_) => Ok(false),
+            Some(limit) => limit.ask(ask),
         }
     }
 
@@ -289,11 +298,7 @@ impl Ledger {
         count.enter(ask == Ask::Daemon);
         self.spawned += 1;
         if let Some(limit) = &mut self.limit {
-            if admitted {
-                cell.admit();
-            } else {
-                limit.queue.push_back(Claim::Child(Hold::new(cell)));
-            }
+            limit.enter(cell, admitted);
         }
     }
 
@@ -303,13 +308,16 @@ impl Ledger {
     pub(super) fn watch_peak(&mut self, count: &Count) {
         match self.slack.checked_sub(1) {
             Some(slack) => self.slack = slack,
-            None => {
-                let living = count.living() + 1;
-                assert!(living < 1 << 30, "too many children in one group");
-                self.peak = self.peak.max(living);
-                self.slack = self.peak - living;
-            }
+            None => self.look_for_peak(count),
         }
+    }
+
+    #[cold]
+    fn look_for_peak(&mut self, count: &Count) {
+        let living = count.living() + 1;
+        assert!(living < 1 << 30, "too many children in one group");
+        self.peak = self.peak.max(living);
+        self.slack = self.peak - living;
     }
 
     /// A place in line for a spawner, granted at once if there is no limit or a place is free.
@@ -407,6 +415,27 @@ impl Closed {
 }
 
 impl Limit {
+    #[cold]
+    fn ask(&mut self, ask: Ask) -> Result<bool, Refused> {
+        match ask {
+            Ask::Granted => Ok(true),
+            _ if self.has_place() => {
+                self.running += 1;
+                Ok(true)
+            }
+            Ask::Try => Err(Refused::Full),
+            Ask::Queue | Ask::Daemon => Ok(false),
+        }
+    }
+
+    #[cold]
+    fn enter(&mut self, cell: &CellRef, admitted: bool) {
+        match admitted {
+            true => cell.admit(),
+            false => self.queue.push_back(Claim::Child(Hold::new(cell))),
+        }
+    }
+
     fn has_place(&self) -> bool {
         self.running < self.max && self.queue.is_empty()
     }

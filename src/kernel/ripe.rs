@@ -29,7 +29,6 @@ pub(super) struct Ripe {
 }
 
 /// Chunks without children, to be let go outside the lock.
-#[derive(Default)]
 pub(super) struct Reaped {
     _chunks: [Option<ChunkClaim>; 2],
 }
@@ -49,14 +48,15 @@ impl Ripe {
 
     /// The oldest chunks, if all of their children have retired. Two for each that is opened, so
     /// that a spawner catches up.
-    pub(super) fn reap(&mut self) -> Reaped {
+    pub(super) fn reap(&mut self) -> Option<Box<Reaped>> {
         let mut next = || match self.chunks.front() {
             Some(chunk) if chunk.is_vacant() => self.chunks.pop_front(),
             _ => None,
         };
-        Reaped {
-            _chunks: [next(), next()],
-        }
+        let first = next()?;
+        Some(Box::new(Reaped {
+            _chunks: [Some(first), next()],
+        }))
     }
 
     pub(super) fn close(&mut self) -> VecDeque<ChunkClaim> {

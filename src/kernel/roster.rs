@@ -180,21 +180,16 @@ pub(crate) struct Roster {
 unsafe impl Send for Roster {}
 
 impl Roster {
-    /// Gives out a fresh cell: the child's way to it, and the handle's.
-    pub(super) fn take_cell(
-        &mut self,
-        group: impl FnOnce() -> Group,
-        info: Info,
-        daemon: bool,
-    ) -> (CellRef, CellRef, Reaped) {
-        let mut reaped = Reaped::default();
-        let chunk = match self.open {
-            Some(chunk) => chunk,
-            None => {
-                reaped = self.ripe.reap();
-                self.open_chunk(group())
-            }
-        };
+    /// Is there a cell to give out?
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Gives out a fresh cell: the child's way to it, and the handle's. Only while it is open.
+    #[inline]
+    pub(super) fn take_cell(&mut self, info: Info, daemon: bool) -> (CellRef, CellRef) {
+        let chunk = self.open.expect("a chunk with a cell to give out");
         // SAFETY: the open chunk has cells to give out, which count as children (invariant 1).
         let this = unsafe { chunk.as_ref() };
         let index = this.given.load(Ordering::Relaxed);
@@ -205,11 +200,13 @@ impl Roster {
         if index + 1 == this.len() {
             self.open = None;
         }
-        (CellRef(cell), CellRef(cell), reaped)
+        (CellRef(cell), CellRef(cell))
     }
 
+    /// Makes cells to give out. What it gives is to be dropped outside the lock.
     #[cold]
-    fn open_chunk(&mut self, group: Group) -> ChunkPtr {
+    pub(super) fn open_chunk(&mut self, group: Group) -> Option<Box<Reaped>> {
+        let reaped = self.ripe.reap();
         let (group, index) = (Some(group), self.chunks.len());
         self.opened = self.opened.saturating_add(1);
         let chunk = match self.opened {
@@ -220,7 +217,7 @@ impl Roster {
         };
         self.chunks.push(chunk);
         self.open = Some(chunk);
-        chunk
+        reaped
     }
 
     /// The chunks to wake on a cancel, to be walked outside the lock.

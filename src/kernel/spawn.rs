@@ -23,6 +23,7 @@ pub(crate) enum Home<'a, 'env> {
 }
 
 /// Spawns, or gives everything back with the reason.
+#[inline(always)]
 pub(crate) fn spawn<'env, E, O, F>(
     book: &Arc<Book<E>>,
     home: &Home<'_, 'env>,
@@ -91,6 +92,7 @@ unsafe fn keep<'env, E: Send + 'env>(book: Arc<Book<E>>) -> Kept {
 }
 
 /// Spawns; a child that is refused is dropped here, unpolled, and its claim says cancelled.
+#[inline(always)]
 pub(crate) fn spawn_or_drop<'env, E, O, F>(
     book: &Arc<Book<E>>,
     home: &Home<'_, 'env>,

@@ -93,9 +93,10 @@ impl Runtime {
         return Runtime::Absent;
     }
 
-    /// Schedules `fut`, detached.
+    /// Schedules a future, detached. It is made where it is handed on, and so moved once less.
+    #[inline]
     #[track_caller]
-    pub(crate) fn spawn<F>(&self, label: Label<'_>, fut: F) -> Spawned
+    pub(crate) fn spawn<F>(&self, label: Label<'_>, future: impl FnOnce() -> F) -> Spawned
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -105,21 +106,21 @@ impl Runtime {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => Spawned {
-                _handle: Some(self::async_std::spawn(fut)),
+                _handle: Some(self::async_std::spawn(future())),
             },
             #[cfg(shuttle)]
             Runtime::Shuttle => {
-                self::shuttle::spawn(fut);
+                self::shuttle::spawn(future());
                 Spawned::default()
             }
             #[cfg(all(test, loom))]
             Runtime::Model => {
-                self::models::spawn(fut);
+                self::models::spawn(future());
                 Spawned::default()
             }
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => {
-                core.spawn(label, Box::pin(fut));
+                core.spawn(label, Box::pin(future()));
                 Spawned::default()
             }
         }
@@ -307,7 +308,7 @@ mod tests {
             name: None,
             location: Location::caller(),
         };
-        advice(&|runtime| _ = runtime.spawn(label, async {}));
+        advice(&|runtime| _ = runtime.spawn(label, || async {}));
         advice(&|runtime| runtime.spawn_blocking(label, || ()));
         advice(&|runtime| _ = runtime.now());
         advice(&|runtime| drop(runtime.timer()));
@@ -345,7 +346,7 @@ mod tests {
         Runtime::AsyncStd.block_on(async move {
             let runtime = Runtime::default_runtime();
             assert!(Runtime::inside_task());
-            drop(runtime.spawn(label, async move { arrive(&task) }));
+            drop(runtime.spawn(label, || async move { arrive(&task) }));
             runtime.spawn_blocking(label, move || {
                 Runtime::AsyncStd.blocking_checkpoint();
                 arrive(&closure);
