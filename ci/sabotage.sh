@@ -27,7 +27,6 @@ engine() {
         # Always the same programs.
         variables=(PROGRAMS=100000 PROPTEST_RNG_SEED=1)
         ;;
-    threads) target=$work/simulator build=(--test properties) ;;
     loom)
         build=(--lib) flags="--cfg loom" before=kernel::tests::
         variables=(HEADCOUNT_MODELS=usual)
