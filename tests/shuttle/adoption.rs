@@ -7,7 +7,7 @@ use std::{
     task::Poll,
 };
 
-use headcount::{GroupError, Options, checkpoint, group};
+use headcount::{GroupError, Options, checkpoint, defer, group};
 
 use crate::{
     engine::{explore, explore_all},
@@ -53,6 +53,29 @@ fn a_dropped_group_is_adopted_with_everything_it_owes() {
             Ok::<_, u32>(())
         }));
         ledger.told_by(&result);
+        ledger.settle();
+    });
+}
+
+/// The body around goes on, and waits for what the dropped group owes.
+#[test]
+fn what_a_dropped_group_owes_is_released_before_the_end_of_the_group_around() {
+    explore_all(1, || {
+        let ledger = Ledger::new();
+        let result = ledger.root(group(async |_| {
+            let witness = ledger.clone();
+            let mut inner: Opening = Box::pin(group(async move |g| {
+                let releases = async |witness: Ledger| witness.mark("released");
+                let _guard = defer(witness.clone(), releases);
+                g.spawn(witness.child("child", pending::<()>()));
+                pending().await
+            }));
+            once(&ledger, &mut inner).await;
+            drop(inner);
+            ledger.until("released").await;
+            Ok::<_, u32>(())
+        }));
+        result.expect("nobody fails");
         ledger.settle();
     });
 }

@@ -1,8 +1,16 @@
 //! Requests to cancel against what they meet.
 
-use std::future::pending;
+use std::{
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
 
-use headcount::{CancelScope, checkpoint, group, shield};
+use headcount::{CancelScope, checkpoint, group, scope, shield};
 
 use crate::{
     engine::{block_on, explore, explore_all},
@@ -87,6 +95,38 @@ fn a_request_from_outside_finds_what_is_two_levels_below() {
                 inner.await.map_err(|_| witness.fails(1))
             }));
             pending::<Result<(), u32>>().await
+        }));
+        assert!(result.expect_err("it was cancelled").is_cancelled());
+        ledger.settle();
+    });
+}
+
+/// The opener of a scope polls its children, so who polls it knows whether a request had returned before.
+#[test]
+fn a_child_is_not_polled_once_a_request_has_returned() {
+    explore_all(2, || {
+        let ledger = Ledger::new();
+        let polls = Arc::new(AtomicUsize::new(0));
+        let mut opening = pin!(scope(async |s| {
+            let (handle, witness, counts) = (s.clone(), ledger.clone(), polls.clone());
+            ledger.thread(move || {
+                handle.cancel();
+                witness.mark("cancelled");
+            });
+            let child = poll_fn(move |_| {
+                counts.fetch_add(1, Ordering::Relaxed);
+                Poll::<()>::Pending
+            });
+            s.spawn(ledger.child("child", child));
+            pending::<Result<(), u32>>().await
+        }));
+        let result = ledger.root(poll_fn(|cx| {
+            let (late, before) = (ledger.has("cancelled"), polls.load(Ordering::Relaxed));
+            let polled = opening.as_mut().poll(cx);
+            if late && polls.load(Ordering::Relaxed) > before {
+                ledger.breaks("polled after it was cancelled".to_owned());
+            }
+            polled
         }));
         assert!(result.expect_err("it was cancelled").is_cancelled());
         ledger.settle();

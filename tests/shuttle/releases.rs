@@ -55,6 +55,37 @@ fn a_release_that_fails_is_told_once() {
     });
 }
 
+/// What a body has taken, its child may use: it is released after the child has ended, and the last
+/// taken first.
+#[test]
+fn guards_of_a_body_are_released_after_its_child_from_the_inside_out() {
+    explore_all(1, || {
+        let ledger = Ledger::new();
+        let result = ledger.root(group(async |g| {
+            let guard = |name, before: &'static str| {
+                defer(ledger.clone(), async move |witness: Ledger| {
+                    if !witness.has(before) {
+                        witness.breaks(format!("{name} was released before {before}"));
+                    }
+                    checkpoint().await;
+                    witness.mark(name);
+                })
+            };
+            let _outer = guard("the outer", "the inner");
+            let _inner = guard("the inner", "the end of the child");
+            let witness = ledger.clone();
+            g.spawn(ledger.child("child", async move {
+                checkpoint().await;
+                witness.mark("the end of the child");
+            }));
+            Ok::<_, u32>(())
+        }));
+        result.expect("nobody fails");
+        assert!(ledger.has("the outer"));
+        ledger.settle();
+    });
+}
+
 /// What was acquired is released exactly once, also if the request comes in between.
 #[test]
 fn a_bracket_releases_what_it_acquired() {

@@ -4,9 +4,9 @@
 //! parent does not close before its list is empty. So the parent waits for the child of a boundary that
 //! was dropped half-way, and nobody waits for ever.
 
-use super::{Out, Trace, begin, bound, check, half_way, join, thread};
+use super::{Event, Out, Trace, begin, bound, check, half_way, join, thread};
 use crate::{
-    GroupError, checkpoint, group,
+    GroupError, checkpoint, defer, group,
     runtime::models::{Task, next_task},
 };
 
@@ -131,5 +131,30 @@ fn the_failure_of_a_dropped_boundary_climbs_to_its_parent() {
             .err()
             .map_or(0, |error| error.cleanup_failures().len());
         assert_eq!(told, failed.count());
+    });
+}
+
+/// The parent is told when there is nobody left to use it, and not only at its own close.
+#[test]
+fn what_a_dropped_boundary_owes_is_released_while_its_parent_goes_on() {
+    check(bound(2, 2), || {
+        let released = Event::default();
+        let releases = released.clone();
+        let outer = begin(Task::new(group(async move |_| {
+            let mut inner = Box::pin(group(async move |g| {
+                let _guard = defer(releases, async |releases| releases.set());
+                g.spawn(async { checkpoint().await });
+                std::future::pending::<Result<(), ()>>().await
+            }));
+            half_way(&mut inner).await;
+            checkpoint().await;
+            drop(inner);
+            released.wait().await;
+            Ok::<_, ()>(())
+        })));
+        let task = begin(next_task());
+        let child = thread(|| task.finish());
+        outer.finish().unwrap();
+        join(child);
     });
 }

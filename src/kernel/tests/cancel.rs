@@ -5,9 +5,12 @@
 //! request; one that completes ends once, with a value or cancelled. Roster, invariants 1 to 3: a
 //! request for the group walks over the cells while the child retires and the handle leaves.
 
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
 use super::{Out, Trace, begin, bound, check, join, thread};
 use crate::{
     JoinHandle, TaskGroup, checkpoint, group,
+    kernel::atomic::{AtomicU32, Ordering},
     runtime::models::{Task, next_task},
 };
 
@@ -86,6 +89,37 @@ fn a_child_that_completes_while_it_is_cancelled_ends_once() {
             1 => assert_eq!(end.unwrap(), 7),
             _ => assert!(end.unwrap_err().is_cancelled()),
         }
+        join(child);
+    });
+}
+
+/// The executor may poll at any moment. If the request had returned by then, the child is dropped.
+#[test]
+fn a_child_is_not_polled_once_a_request_has_returned() {
+    check(bound(2, 3), || {
+        let polls = Trace::new();
+        let polled = polls.clone();
+        let (opener, g, _, gone) = child_of(poll_fn(move |_| {
+            polled.leave();
+            Poll::Pending
+        }));
+        let mut task = begin(next_task());
+        let requested = Arc::new(AtomicU32::new(0));
+        let told = requested.clone();
+        let child = thread(move || {
+            let late = told.load(Ordering::Acquire) == 1;
+            let ended = task.poll().is_ready();
+            if late {
+                assert_eq!(polls.count(), 1, "polled after it was cancelled");
+            }
+            if !ended {
+                task.finish();
+            }
+        });
+        g.cancel();
+        requested.store(1, Ordering::Release);
+        assert!(opener.finish().unwrap_err().is_cancelled());
+        assert_eq!(gone.count(), 1);
         join(child);
     });
 }
