@@ -87,18 +87,15 @@ impl World {
         let supervised = around.supervised.contains(&group);
         let Child { end, ended, .. } = self.groups[&group].children[child];
         let failed = matches!(end, End::Error(_) | End::Panic(_)) && !supervised;
-        let cancels_us = failed && around.is_cut(ended)?;
         if failed && around.shielded {
             return Err(Unknown);
         }
-        if ended.nanos > now.nanos || cancels_us {
-            // It stays pending for who is cancelled by its failure, or with it.
-            let with_it = end == End::Cut && around.is_cut(ended)?;
-            let until = if cancels_us || with_it {
-                Time::NEVER
-            } else {
-                ended
-            };
+        // It stays pending for who is cancelled by its failure, or with it, or has been before.
+        let seen = ended.max(*now);
+        let is_value = !failed && end != End::Cut;
+        let pending = !is_value && around.is_cut(seen)?;
+        if ended.nanos > now.nanos || pending {
+            let until = if pending { Time::NEVER } else { ended };
             if !self.wait(until, now, around)? {
                 return Ok(End::Cut);
             }
