@@ -125,11 +125,9 @@ impl<E> Future for Wait<E> {
             return Poll::Ready(Ok(()));
         }
         let end = ready!(self.handle.claim().poll_any_end(cx));
-        if self.gate.phase() == Phase::Started {
+        if !self.gate.give_up() {
             return Poll::Ready(Ok(()));
         }
-        // Of no consequence, unless the child is one of a forgotten scope, which ends no more.
-        self.gate.end();
         let why = match self.early.take() {
             Some(error) => NotStarted::Failed(error),
             None if end == End::Value => NotStarted::Never,

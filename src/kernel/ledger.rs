@@ -129,7 +129,8 @@ impl Count {
         };
         let left = self.left.word.load(Ordering::Acquire);
         let now = split(left.wrapping_add(entered));
-        (now.others + now.daemons) as usize
+        // Not exact, the halves may be anything.
+        now.others as usize + now.daemons as usize
     }
 
     /// From now on the last child tells. True if daemons are left, and nobody else. Only under the

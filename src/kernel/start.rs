@@ -144,6 +144,18 @@ impl Gate {
         self.settle(state, context::task_node());
     }
 
+    /// For the caller, to whom the handle has said that the child has ended; false if it had started.
+    /// Without consequence, unless the child is one of a forgotten scope, which ends no more.
+    pub(crate) fn give_up(&self) -> bool {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Started {
+            return false;
+        }
+        state.phase = Phase::Ended;
+        self.settle(state, None);
+        true
+    }
+
     /// `drains`: what the child leaves, which the caller waits for.
     fn settle(&self, mut state: MutexGuard<'_, State>, drains: Option<Arc<Node>>) {
         let (caller, waker) = (state.caller.take(), state.waker.take());
