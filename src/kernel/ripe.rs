@@ -10,8 +10,9 @@
 //!    more tasks of children that have ended than of others.
 //! 2. At most `MOST` ripe chunks of a group keep tasks. Whoever makes one more ripe has the oldest
 //!    give up its tasks: those of its children that have ended are freed by this, and those of the
-//!    others at their end.
-//! 3. Nothing is freed under the lock of the group.
+//!    others at their end. A chunk that is reaped, or whose group closes, is let go as it is: what it
+//!    keeps goes with its last handle.
+//! 3. The ripe chunks are let go outside the lock of the group.
 
 use std::collections::VecDeque;
 

@@ -301,8 +301,8 @@ pub(super) struct Closed {
 pub(crate) struct CellRef(NonNull<Cell>);
 
 // SAFETY: what it leads to is shared by threads as in an `Arc<Cell>`, and a cell has nothing but
-// atomics, locks, an `Info` that does not change, and an output that has one owner at a time and is
-// `Send`; of the chunk, threads share a counter.
+// atomics, locks, an `Info` that does not change, and an output and the memory of a task, each of
+// which has one owner at a time and is `Send`; of the chunk, threads share a counter.
 unsafe impl Send for CellRef {}
 // SAFETY: as above.
 unsafe impl Sync for CellRef {}

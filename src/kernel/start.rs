@@ -332,7 +332,7 @@ where
         if !std::mem::replace(this.introduced, true) {
             let gate = &*this.gate;
             if context::with_cell(|cell| gate.introduce(cell)) == Some(false) {
-                // Never polled: it is dropped when this returns.
+                // Not polled now: the request that this saw drops it.
                 return Poll::Pending;
             }
         }
