@@ -1,9 +1,12 @@
 //! What a group returns: its failures.
 
-use std::{error::Error, fmt, panic::Location};
+use std::{error::Error, fmt, io, panic::Location};
 
 use super::{CleanupFailure, describe, write_who};
-use crate::{cancel::CancelReason, kernel::roster::Info};
+use crate::{
+    cancel::{CancelKind, CancelReason},
+    kernel::roster::Info,
+};
 
 /// One failure of a group: the error of a child or of the body, and whose it is.
 #[derive(Debug)]
@@ -150,3 +153,39 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> Error for GroupError<E> {}
+
+/// Has the kind of the [first](GroupError::first) error, and the whole `GroupError` inside. One that
+/// [is cancelled](GroupError::is_cancelled) is `TimedOut` by a deadline, otherwise `Interrupted`.
+///
+/// A group of another error type says `.map_err(std::io::Error::other)`.
+///
+/// ```
+/// use headcount::{GroupError, run};
+/// use std::io;
+///
+/// fn size(path: &'static str) -> io::Result<usize> {
+///     let size = run(async |g| {
+///         let child = g.spawn(async move { Ok(std::fs::read(path)?.len()) });
+///         Ok(child.await?)
+///     })?;
+///     Ok(size)
+/// }
+///
+/// let error = size("/nowhere").unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// let all = error.downcast::<GroupError<io::Error>>().unwrap();
+/// assert_eq!(all.failures().len(), 1);
+/// ```
+// Not for every `E`: with one candidate, `?` in a function that returns `io::Result` tells the
+// compiler the error type of the group.
+impl From<GroupError<io::Error>> for io::Error {
+    fn from(error: GroupError<io::Error>) -> Self {
+        let kind = match (error.first(), error.reason()) {
+            (Some(first), _) => first.kind(),
+            (None, _) if !error.is_cancelled() => io::ErrorKind::Other,
+            (None, Some(reason)) if reason.kind == CancelKind::Deadline => io::ErrorKind::TimedOut,
+            (None, _) => io::ErrorKind::Interrupted,
+        };
+        io::Error::new(kind, error)
+    }
+}

@@ -3,8 +3,8 @@
 use std::{convert::Infallible, error::Error, fmt, io};
 
 use headcount::{
-    GroupError, JoinError, JoinHandle, Scope, TaskGroup, TimedOut, group, run, scope, time::sleep,
-    timeout,
+    GroupError, Instant, JoinError, JoinHandle, Options, Scope, TaskGroup, TimedOut, defer, group,
+    run, scope, time::sleep, timeout,
 };
 
 use crate::support::{Ledger, Oops, SEEDS, done, ok, secs, sim, yield_now};
@@ -172,6 +172,53 @@ fn a_join_error_passes_the_question_mark_into_an_io_error() {
         let error = outcome.unwrap_err().into_first().unwrap();
         let source = error.get_ref().unwrap();
         assert!(source.downcast_ref::<JoinError>().unwrap().is_cancelled());
+    });
+}
+
+/// The whole is inside, and the kind says what came first.
+#[test]
+fn the_error_of_a_group_of_io_errors_passes_the_question_mark_into_an_io_error() {
+    async fn caller(options: Options, missing: bool) -> io::Result<()> {
+        // Nothing but the `?` at the end says what its error is.
+        options
+            .group(async |g| {
+                let _slow = defer((), async |()| Err::<(), _>("not released"));
+                match missing {
+                    true => Err(io::ErrorKind::NotFound)?,
+                    false => g.cancel(),
+                }
+                yield_now().await;
+                Ok(())
+            })
+            .await?;
+        Ok(())
+    }
+    async fn cancelled(options: Options) -> io::Result<()> {
+        options
+            .group(async |g| {
+                g.spawn(sleep(secs(1))).await?;
+                g.cancel();
+                sleep(secs(1)).await;
+                Ok(())
+            })
+            .await?;
+        Ok(())
+    }
+    sim(SEEDS, || async {
+        let error = caller(Options::new(), true).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let whole = error.downcast::<GroupError<io::Error>>().unwrap();
+        assert_eq!(whole.failures().len(), 1);
+        assert_eq!(whole.cleanup_failures().len(), 1);
+
+        let error = caller(Options::new(), false).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other); // not released
+
+        let error = cancelled(Options::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        let late = Options::new().deadline(Instant::now() + secs(1) / 2);
+        let error = cancelled(late).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     });
 }
 
