@@ -34,7 +34,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
     message = "a child of this group cannot return `{Self}`",
     label = "this child returns `{Self}`",
     note = "a child returns `()`, never, or `Result<T, E>` with the error type `E` of its group",
-    note = "wrap a plain value in `Ok(..)`, and convert another error with `?` or `map_err`"
+    note = "wrap a plain value in `Ok(..)`, and convert another error with `?` or `map_err`",
+    note = "a child that never returns is an `async fn` of `!`, not of `Infallible`"
 )]
 pub trait IntoOutcome<E> {
     /// What the handle of the child gives.
@@ -103,6 +104,8 @@ impl IntoRelease for <fn() -> ! as Returns>::Output {
     }
 }
 
+// There is none for `Infallible`: the standard library means to make it another name for `!`.
+#[diagnostic::do_not_recommend]
 impl<E> IntoOutcome<E> for <fn() -> ! as Returns>::Output {
     type Value = std::convert::Infallible;
 
