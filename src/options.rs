@@ -64,6 +64,18 @@ impl Options {
     }
 
     /// Cancels the group at `at`. See [`timeout_at`](crate::timeout_at).
+    ///
+    /// ```
+    /// use headcount::{CancelKind, Instant, Options, time::sleep};
+    /// use std::{convert::Infallible, time::Duration};
+    ///
+    /// let soon = Instant::now() + Duration::from_millis(10);
+    /// let outcome = Options::new().deadline(soon).run(async |_| {
+    ///     sleep(Duration::from_secs(3600)).await;
+    ///     Ok::<_, Infallible>(())
+    /// });
+    /// assert_eq!(outcome.unwrap_err().reason().unwrap().kind, CancelKind::Deadline);
+    /// ```
     pub fn deadline(mut self, at: Instant) -> Self {
         self.deadline = Some(at);
         self

@@ -67,8 +67,9 @@ impl Options {
     /// without any signal, and [`is_shutting_down`](crate::TaskGroup::is_shutting_down) is true on
     /// a handle that was kept. One that was cancelled before its body had a value returns an error;
     /// its [reason](crate::GroupError::reason) is of the kind
-    /// [`Shutdown`](crate::CancelKind::Shutdown) if the grace had ended, and has the name of the
-    /// second signal as its message, `SIGINT` or `SIGTERM`, if that came first.
+    /// [`Shutdown`](crate::CancelKind::Shutdown) if the grace had ended, and
+    /// [`Explicit`](crate::CancelKind::Explicit) with the name of the second signal as its message,
+    /// `SIGINT` or `SIGTERM`, if that came first.
     ///
     /// From the moment in which the body begins no signal is lost, and **from then on these two
     /// signals do not end the process by themselves, not even after the group has ended**. Signals

@@ -311,6 +311,27 @@ impl<T, E> fmt::Debug for SupervisedHandle<T, E> {
 /// # }) }
 /// ```
 ///
+/// A server gives each handle to a second child, which tells of the failure at once:
+///
+/// ```
+/// # async fn serve(client: u32) -> std::io::Result<()> { assert_ne!(client, 1); Ok(()) }
+/// # fn main() { async_std::task::block_on(async {
+/// let served = headcount::supervise(async |s| {
+///     for client in 0..3 {
+///         let session = s.spawn(serve(client));
+///         s.spawn(async move {
+///             if let Err(error) = session.await {
+///                 eprintln!("client {client}: {error}"); // failed, or panicked
+///             }
+///         });
+///     }
+///     Ok(())
+/// })
+/// .await;
+/// assert!(served.is_ok());
+/// # }) }
+/// ```
+///
 /// # Errors
 ///
 /// [`GroupError`] with the failure of the body and those of children whose handles are gone; or one
