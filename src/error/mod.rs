@@ -25,7 +25,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///     run(async |g| {
 ///         let size = g.spawn(async { Ok(std::fs::read("/dev/null")?.len()) });
 ///         g.spawn(async { /* returns () */ });
-///         assert_eq!(size.await.map_err(std::io::Error::from)?, 0);
+///         assert_eq!(size.await?, 0);
 ///         Ok(())
 ///     })
 /// }
