@@ -14,6 +14,9 @@
 //!    too.
 //! 4. Under a limit, `running` counts the children that were admitted and have not ended. Places
 //!    are handed on in the order of arrival, to queued children and waiting spawners alike.
+//! 5. Once somebody waits and none but daemons live, these have been asked to end, or are about to be,
+//!    by a walk over the cells that were there. A daemon that comes now is asked as it enters, under
+//!    the lock under which the walk was prepared. If an ordinary child lives then, its end will tell.
 
 use std::{collections::VecDeque, mem::MaybeUninit, sync::Arc, task::Waker};
 
@@ -131,6 +134,13 @@ impl Count {
         let now = split(left.wrapping_add(entered));
         // Not exact, the halves may be anything.
         now.others as usize + now.daemons as usize
+    }
+
+    /// Does somebody wait, while none but daemons live? Only under the lock of the node.
+    pub(super) fn is_left_to_daemons(&self) -> bool {
+        // What it shows stays so under the lock, since nobody else enters. Acquire: as in `leave`.
+        let left = || self.left.word.load(Ordering::Acquire);
+        self.entered.load(Ordering::Relaxed) == ADDED && left() & (DAEMON - 1) == WAITING
     }
 
     /// From now on the last child tells. True if daemons are left, and nobody else. Only under the
