@@ -137,7 +137,7 @@ impl Node {
 fn refuse(mut inside: MutexGuard<'_, Inside>, ask: Ask) {
     let granted = match ask {
         Ask::Granted => inside.ledger.hand_on(),
-        _ => Granted::Nobody,
+        _ => Granted::default(),
     };
     drop(inside);
     granted.tell();
