@@ -10,13 +10,15 @@ use std::{
         atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering},
     },
     task::Poll,
-    thread,
 };
 
 use futures_util::StreamExt;
 use headcount::{JoinHandle, Options, TaskGroup, group, map_concurrent, run, testing::Sim};
+use watch::Watch;
 use workers::{on_these_workers, on_workers};
 
+#[path = "memory/watch.rs"]
+mod watch;
 #[path = "it/support/workers.rs"]
 mod workers;
 
@@ -32,58 +34,7 @@ fn allocated(bytes: usize) {
 
 fn freed(bytes: usize) {
     LIVE.fetch_sub(bytes as isize, Ordering::Relaxed);
-    if CHUNK.contains(&bytes) && WATCHED.load(Ordering::Relaxed) {
-        ask();
-    }
-}
-
-/// What a chunk of 64 cells may measure.
-const CHUNK: std::ops::Range<usize> = 4 * 1024..16 * 1024;
-
-/// Are frees of that size looked at?
-static WATCHED: AtomicBool = AtomicBool::new(false);
-static QUESTIONS: AtomicUsize = AtomicUsize::new(0);
-static ANSWERS: AtomicUsize = AtomicUsize::new(0);
-
-/// Who frees a chunk waits until another thread has had the lock of its group.
-fn ask() {
-    let question = QUESTIONS.fetch_add(1, Ordering::SeqCst) + 1;
-    for _ in 0..PATIENCE {
-        if ANSWERS.load(Ordering::SeqCst) >= question {
-            return;
-        }
-        thread::yield_now();
-    }
-    eprintln!("a chunk was freed under the lock of its group");
-    std::process::abort();
-}
-
-/// So often another thread gets its turn; it needs one or two.
-const PATIENCE: usize = 10_000_000;
-
-/// Watches the frees until the group has ended; gives how many there were.
-struct Watch(thread::JoinHandle<()>);
-
-impl Watch {
-    fn over(g: &TaskGroup<'static, ()>) -> Self {
-        let g = g.clone();
-        WATCHED.store(true, Ordering::SeqCst);
-        Watch(thread::spawn(move || {
-            while WATCHED.load(Ordering::SeqCst) {
-                let asked = QUESTIONS.load(Ordering::SeqCst);
-                // Takes the lock.
-                g.stats();
-                ANSWERS.store(asked, Ordering::SeqCst);
-                thread::yield_now();
-            }
-        }))
-    }
-
-    fn end(self) -> usize {
-        WATCHED.store(false, Ordering::SeqCst);
-        self.0.join().unwrap();
-        QUESTIONS.swap(0, Ordering::SeqCst)
-    }
+    watch::freed(bytes);
 }
 
 // SAFETY: every call goes to the system's allocator unchanged.
