@@ -116,7 +116,8 @@ macro_rules! spawning {
             }
 
             /// Spawns a child that serves the others: it is cancelled once the body and all ordinary
-            /// children have ended. Its failure is a failure like any other.
+            /// children have ended; one that comes when only daemons are left is never polled. Its
+            /// failure is a failure like any other.
             ///
             #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\n", $open, "(async |g| {")]
             ///     g.spawn_daemon(async { loop { headcount::checkpoint().await } });

@@ -5,14 +5,20 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     future::pending,
-    sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering},
+    },
     task::Poll,
 };
 
 use futures_util::StreamExt;
-use headcount::{Options, group, map_concurrent, run, testing::Sim};
-use workers::on_workers;
+use headcount::{JoinHandle, Options, TaskGroup, group, map_concurrent, run, testing::Sim};
+use watch::Watch;
+use workers::{on_these_workers, on_workers};
 
+#[path = "memory/watch.rs"]
+mod watch;
 #[path = "it/support/workers.rs"]
 mod workers;
 
@@ -28,6 +34,7 @@ fn allocated(bytes: usize) {
 
 fn freed(bytes: usize) {
     LIVE.fetch_sub(bytes as isize, Ordering::Relaxed);
+    watch::freed(bytes);
 }
 
 // SAFETY: every call goes to the system's allocator unchanged.
@@ -211,6 +218,134 @@ fn the_memory_of_ended_children_does_not_wait_for_the_others() {
     );
 }
 
+/// Children so small that their tasks are kept, of which all have ended; gives one of the handles.
+async fn ended_together(g: &TaskGroup<'static, ()>, children: usize) -> JoinHandle<()> {
+    let mut handles: Vec<_> = (0..children).map(|_| g.spawn(async {})).collect();
+    let kept = handles.swap_remove(children / 2);
+    drop(handles);
+    all_ended(g).await;
+    kept
+}
+
+async fn all_ended(g: &TaskGroup<'static, ()>) {
+    while g.stats().living > 0 {
+        yield_now().await;
+    }
+}
+
+/// Waits until the one worker has returned from the polls of all children that have ended.
+async fn worker_is_free() {
+    async_std::task::spawn(async {}).await;
+}
+
+/// Room for a chunk of 64 cells and one task, but not for 20 tasks.
+const WITHOUT_TASKS: isize = 10 * 1024;
+
+/// Rule 7: a live handle keeps the cells of the chunk that its own stands in, and no task but its own.
+/// The others go when the group opens another chunk.
+#[test]
+fn a_handle_keeps_no_task_of_another_child_while_its_group_goes_on() {
+    let name = "a_handle_keeps_no_task_of_another_child_while_its_group_goes_on";
+    on_these_workers(&[1], name, || {
+        async_std::task::block_on(async {
+            // The first warms up.
+            for round in 0..3 {
+                let outcome = group(async |g| {
+                    // After these, all chunks have their full size.
+                    (0..21).for_each(|_| drop(g.spawn(async {})));
+                    all_ended(&g).await;
+                    worker_is_free().await;
+                    let before = live();
+                    let kept = ended_together(&g, 64).await;
+                    worker_is_free().await;
+                    g.spawn(async {});
+                    let bytes = live() - before;
+                    // There are two chunks now, and smaller ones have gone meanwhile.
+                    let most = WITHOUT_TASKS + 6 * 1024;
+                    assert!(round == 0 || bytes < most, "{bytes} bytes kept");
+                    drop(kept);
+                    Ok::<_, ()>(())
+                });
+                outcome.await.unwrap();
+            }
+        });
+    });
+}
+
+/// The same at the end of the group, for a chunk that was used up, and for two that were not.
+#[test]
+fn a_handle_keeps_no_task_of_another_child_past_its_group() {
+    let name = "a_handle_keeps_no_task_of_another_child_past_its_group";
+    on_these_workers(&[1], name, || {
+        async_std::task::block_on(async {
+            for (round, children) in [64, 64, 40, 20].into_iter().enumerate() {
+                let before = live();
+                let outcome = group(async |g| {
+                    (0..21).for_each(|_| drop(g.spawn(async {})));
+                    Ok::<_, ()>(ended_together(&g, children).await)
+                });
+                let kept = outcome.await.unwrap();
+                worker_is_free().await;
+                let bytes = live() - before;
+                assert!(
+                    round == 0 || bytes < WITHOUT_TASKS,
+                    "{bytes} bytes kept of {children} children"
+                );
+                drop(kept);
+            }
+        });
+    });
+}
+
+/// Here that of a chunk which was not used up.
+#[test]
+fn a_group_that_closes_frees_no_chunk_under_its_lock() {
+    let name = "a_group_that_closes_frees_no_chunk_under_its_lock";
+    on_these_workers(&[1], name, || {
+        let outcome = Sim::new(0).run(group(async |g| {
+            (0..21 + 20).for_each(|_| drop(g.spawn(async {})));
+            all_ended(&g).await;
+            Ok::<_, ()>(Watch::over(&g))
+        }));
+        assert!(outcome.unwrap().end() > 0, "no chunk was freed");
+    });
+}
+
+/// Here those of children that ended in line for a place, in front of others.
+#[test]
+fn a_place_that_is_handed_on_frees_no_chunk_under_the_lock() {
+    let name = "a_place_that_is_handed_on_frees_no_chunk_under_the_lock";
+    on_these_workers(&[1], name, || {
+        let outcome = Sim::new(0).run(Options::new().limit(1).group(async |g| {
+            let gate = Arc::new(AtomicBool::new(false));
+            let opened = gate.clone();
+            g.spawn(async move {
+                while !opened.load(Ordering::SeqCst) {
+                    yield_now().await;
+                }
+            });
+            // Four fill a chunk, which stays. The 16 and the 64 that end in line fill one each.
+            (0..4).for_each(|_| drop(g.spawn(async {})));
+            let in_line: Vec<_> = (0..16 + 64).map(|_| g.spawn(async {})).collect();
+            g.spawn(async {});
+            in_line.iter().for_each(|child| child.cancel());
+            drop(in_line);
+            while g.stats().living > 6 {
+                yield_now().await;
+            }
+            // With the next chunk, the group itself lets go of the two.
+            (0..64).for_each(|_| drop(g.spawn(async {})));
+            let watch = Watch::over(&g);
+            gate.store(true, Ordering::SeqCst);
+            while g.stats().living > 0 {
+                yield_now().await;
+            }
+            Ok::<_, ()>(watch)
+        }));
+        assert!(outcome.unwrap().end() > 0, "no chunk was freed");
+    });
+}
+
 /// Case 36 under the simulator.
 #[test]
 fn short_children_under_the_simulator_leave_the_memory_at_the_level_of_the_living() {
@@ -284,7 +419,7 @@ fn a_finished_child_is_freed_unless_a_live_handle_owes_its_output() {
             const LARGE: usize = 1 << 20;
             let slack = LARGE as isize / 4;
             let outcome = async_std::task::block_on(group(async |g| {
-                let ended = std::sync::Arc::new(AtomicBool::new(false));
+                let ended = Arc::new(AtomicBool::new(false));
                 g.spawn(async {}).await.unwrap();
                 let before = live();
                 for _ in 0..10 {

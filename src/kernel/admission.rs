@@ -50,6 +50,9 @@ impl Node {
         };
         let (child, handle) = roster.take_cell(info, daemon);
         inside.ledger.enter(&self.count, &child, ask, admitted);
+        if daemon && self.count.is_left_to_daemons() {
+            child.dismiss();
+        }
         drop(inside);
         // Outside the lock (ripe, invariant 3).
         if let Some(reaped) = reaped {
@@ -134,7 +137,7 @@ impl Node {
 fn refuse(mut inside: MutexGuard<'_, Inside>, ask: Ask) {
     let granted = match ask {
         Ask::Granted => inside.ledger.hand_on(),
-        _ => Granted::Nobody,
+        _ => Granted::default(),
     };
     drop(inside);
     granted.tell();

@@ -165,6 +165,11 @@ impl Cell {
         })
     }
 
+    /// Asks a child to end that nobody knows yet, so that there is nothing to wake or to propagate to.
+    pub(super) fn dismiss(&self) {
+        self.flags.fetch_or(CANCEL, Ordering::AcqRel);
+    }
+
     /// Asks this child, and everything below it, to end.
     pub(crate) fn cancel(&self) {
         if let Some(node) = self.record_cancel() {

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     adoption::orphan,
     context::{self, Frame},
-    node::{Kind, Node},
+    node::{ENDED, Kind, Node, ORPHAN, POLLING},
     obligations::{Stage, poll_owed},
 };
 use crate::{
@@ -132,8 +132,7 @@ impl<F: Future> Future for Drive<F> {
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
         let _watched = (node.kind == Kind::Run || node.parent().is_none())
             .then(|| super::polls::Polling::begin(node.name.as_deref(), node.location));
-        let orphan = !node.poll_begins();
-        let _polling = Polling(node);
+        let (_polling, orphan) = Polling::begin(node);
         *this.misplaced |= !in_place;
         if orphan || *this.misplaced {
             node.cut_off();
@@ -248,12 +247,25 @@ fn poll_closing<T>(
     }
 }
 
-/// Ends the poll of a boundary on every way out.
-struct Polling<'a>(&'a Arc<Node>);
+/// A poll of a boundary, which ends on every way out. The poll of a scope covers those of its body
+/// and of its children: who orphans it waits for the outermost (adoption, invariant 4).
+pub(super) struct Polling<'a>(Option<&'a Arc<Node>>);
+
+impl<'a> Polling<'a> {
+    /// Also gives whether the boundary had been orphaned, or had ended.
+    pub(super) fn begin(node: &'a Arc<Node>) -> (Self, bool) {
+        let before = node.poll_begins();
+        // Only who has the future polls it, so a poll that goes on is around this one.
+        let outermost = (before & POLLING == 0).then_some(node);
+        (Polling(outermost), before & (ORPHAN | ENDED) != 0)
+    }
+}
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.poll_ends();
+        if let Some(node) = self.0 {
+            node.poll_ends();
+        }
     }
 }
 
@@ -297,7 +309,12 @@ pub(super) fn poll_drained(
         if !node.is_alone() {
             let _ = poll_owed(node, Stage::Children, cx);
             if !node.is_alone() {
-                return Poll::Pending;
+                // A scope whose children nobody polls any more ends without them. Looked at after
+                // the waker was stored under the lock, under which the end was set.
+                return match node.has_ended() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                };
             }
         }
         alone();

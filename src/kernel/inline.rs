@@ -8,6 +8,8 @@
 //! 4. The inbox is closed, under the same lock, when nobody will look any more. A child that comes
 //!    later, from another thread or from the destructor of a sibling, is dropped by who brings it:
 //!    it may own a handle of the scope, and with it the inbox, and would never be freed.
+//! 5. The polls of the children are part of the poll of their scope: who orphans the scope meanwhile
+//!    leaves the settling to the end of the whole poll, and waits for that.
 
 use std::{
     future::Future,
@@ -22,7 +24,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     atomic::Lock,
-    drive::{Drive, Outcome},
+    drive::{Drive, Outcome, Polling},
     node::Node,
 };
 
@@ -145,11 +147,28 @@ impl<'env, F: Future> Inline<'env, F> {
     }
 }
 
+/// Collects new children, and polls those that were woken; true if one came or ended. Apart from the
+/// poll of the scope, so that a deep nest of bodies needs less stack.
+fn poll_children<'env>(
+    inbox: &Inbox<'env>,
+    children: &mut FuturesUnordered<BoxedChild<'env>>,
+    cx: &mut Context<'_>,
+) -> bool {
+    let new = inbox.take();
+    let mut progress = !new.is_empty();
+    children.extend(new);
+    while let Poll::Ready(Some(())) = Pin::new(&mut *children).poll_next(cx) {
+        progress = true;
+    }
+    progress
+}
+
 impl<F: Future> Future for Inline<'_, F> {
     type Output = Outcome<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let (_polling, _) = Polling::begin(this.node);
         for _ in 0..ROUNDS {
             if let Poll::Ready(outcome) = this.drive.as_mut().poll(cx) {
                 // Left over only if an ancestor has forbidden further polls.
@@ -160,13 +179,7 @@ impl<F: Future> Future for Inline<'_, F> {
             if this.node.is_orphan() {
                 return Poll::Pending;
             }
-            let new = this.inbox.take();
-            let mut progress = !new.is_empty();
-            this.children.extend(new);
-            while let Poll::Ready(Some(())) = Pin::new(&mut *this.children).poll_next(cx) {
-                progress = true;
-            }
-            if !progress && this.inbox.park() {
+            if !poll_children(this.inbox, this.children, cx) && this.inbox.park() {
                 return Poll::Pending;
             }
         }

@@ -14,6 +14,9 @@
 //!    too.
 //! 4. Under a limit, `running` counts the children that were admitted and have not ended. Places
 //!    are handed on in the order of arrival, to queued children and waiting spawners alike.
+//! 5. Once somebody waits and none but daemons live, these have been asked to end, or are about to be,
+//!    by a walk over the cells that were there. A daemon that comes now is asked as it enters, under
+//!    the lock under which the walk was prepared. If an ordinary child lives then, its end will tell.
 
 use std::{collections::VecDeque, mem::MaybeUninit, sync::Arc, task::Waker};
 
@@ -133,6 +136,13 @@ impl Count {
         now.others as usize + now.daemons as usize
     }
 
+    /// Does somebody wait, while none but daemons live? Only under the lock of the node.
+    pub(super) fn is_left_to_daemons(&self) -> bool {
+        // What it shows stays so under the lock, since nobody else enters. Acquire: as in `leave`.
+        let left = || self.left.word.load(Ordering::Acquire);
+        self.entered.load(Ordering::Relaxed) == ADDED && left() & (DAEMON - 1) == WAITING
+    }
+
     /// From now on the last child tells. True if daemons are left, and nobody else. Only under the
     /// lock of the node.
     pub(super) fn wait(&self) -> bool {
@@ -230,20 +240,23 @@ impl Ticket {
     }
 }
 
-/// Who was handed a place; to be told outside the lock.
+/// Who was handed a place, if anybody; to be told outside the lock.
 #[must_use]
-pub(crate) enum Granted {
-    Nobody,
-    Child(Hold),
-    Spawner(Option<Waker>),
+#[derive(Default)]
+pub(crate) struct Granted {
+    child: Option<Hold>,
+    spawner: Option<Waker>,
+    /// Claims that died in line. The last that refers to a chunk frees it, so not under the lock.
+    _dead: Vec<Claim>,
 }
 
 impl Granted {
     pub(crate) fn tell(self) {
-        match self {
-            Granted::Child(cell) => cell.wake_task(),
-            Granted::Spawner(Some(waker)) => crate::panics::wake(waker),
-            Granted::Nobody | Granted::Spawner(None) => {}
+        if let Some(cell) = self.child {
+            cell.wake_task();
+        }
+        if let Some(waker) = self.spawner {
+            crate::panics::wake(waker);
         }
     }
 }
@@ -343,54 +356,50 @@ impl Ledger {
     }
 
     /// A child has ended: its place, if it had one, goes to the next in line. A child that ended
-    /// in the queue stays there as a dead claim, which is skipped, and dropped at either end.
+    /// in the queue stays there as a dead claim, which is skipped, and taken out at either end.
     pub(crate) fn vacate(&mut self, cell: &CellRef) -> Granted {
         match &mut self.limit {
-            None => Granted::Nobody,
-            Some(limit) if !cell.is_admitted() => {
-                limit.trim();
-                Granted::Nobody
-            }
+            None => Granted::default(),
+            Some(limit) if !cell.is_admitted() => Granted {
+                _dead: limit.trim(),
+                ..Granted::default()
+            },
             Some(_) => self.hand_on(),
         }
     }
 
     /// Hands a place that was in use to the next in line.
     pub(crate) fn hand_on(&mut self) -> Granted {
-        let Some(limit) = &mut self.limit else {
-            return Granted::Nobody;
+        let mut granted = Granted::default();
+        let Some(limit) = self.limit.as_mut().filter(|_| !self.closed) else {
+            return granted;
         };
-        if self.closed {
-            return Granted::Nobody;
-        }
         while let Some(claim) = limit.queue.pop_front() {
             match claim {
                 Claim::Child(cell) if cell.end().is_none() => {
                     cell.admit();
-                    return Granted::Child(cell);
+                    granted.child = Some(cell);
+                    return granted;
                 }
-                Claim::Child(_) => {}
+                Claim::Child(_) => granted._dead.push(claim),
                 Claim::Spawner(ticket) => {
                     if let Some(waker) = ticket.grant() {
-                        return Granted::Spawner(waker);
+                        granted.spawner = waker;
+                        return granted;
                     }
                 }
             }
         }
         limit.running -= 1;
-        Granted::Nobody
+        granted
     }
 
     /// Closes for good.
     pub(crate) fn close(&mut self) -> Closed {
         self.closed = true;
-        let queue = self.limit.as_mut().map(|limit| limit.queue.drain(..));
-        let wakers = queue.into_iter().flatten().filter_map(|claim| match claim {
-            Claim::Spawner(ticket) => ticket.grant().flatten(),
-            Claim::Child(_) => None,
-        });
+        let limit = self.limit.as_mut();
         Closed {
-            spawners: wakers.collect(),
+            queue: limit.map_or_else(VecDeque::new, |limit| std::mem::take(&mut limit.queue)),
             _rest: self.roster.close(),
         }
     }
@@ -404,14 +413,18 @@ impl Ledger {
 /// What a close leaves to do and to drop outside the lock.
 #[must_use]
 pub(crate) struct Closed {
-    spawners: Vec<Waker>,
+    queue: VecDeque<Claim>,
     _rest: roster::Closed,
 }
 
 impl Closed {
     /// Tells the spawners in line to give up.
     pub(crate) fn tell(&mut self) {
-        self.spawners.drain(..).for_each(crate::panics::wake);
+        let wakers = self.queue.drain(..).filter_map(|claim| match claim {
+            Claim::Spawner(ticket) => ticket.grant().flatten(),
+            Claim::Child(_) => None,
+        });
+        wakers.for_each(crate::panics::wake);
     }
 }
 
@@ -441,14 +454,16 @@ impl Limit {
         self.running < self.max && self.queue.is_empty()
     }
 
-    /// Drops dead claims at both ends, so that spawning and cancelling in turn piles nothing up.
-    fn trim(&mut self) {
+    /// Takes out dead claims at both ends, so that spawning and cancelling in turn piles nothing up.
+    fn trim(&mut self) -> Vec<Claim> {
+        let mut dead = Vec::new();
         while self.queue.front().is_some_and(Claim::is_dead) {
-            self.queue.pop_front();
+            dead.extend(self.queue.pop_front());
         }
         while self.queue.back().is_some_and(Claim::is_dead) {
-            self.queue.pop_back();
+            dead.extend(self.queue.pop_back());
         }
+        dead
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) const LINKED: u32 = 1 << 3;
 pub(super) const INNER: u32 = 1 << 4;
 /// The opener was dropped or forgotten: the parent answers for what is below. Never cleared.
 pub(super) const ORPHAN: u32 = 1 << 5;
-/// The opener is being polled.
+/// The opener is being polled, the inline children of a scope included; see `drive::Polling`.
 pub(super) const POLLING: u32 = 1 << 6;
 /// Polled since the parent last looked; see `orphan_unpolled`.
 pub(super) const POLLED: u32 = 1 << 13;
@@ -357,12 +357,12 @@ impl Node {
 
     // ---- polling ----
 
-    /// Marks the start of a poll of the opener; false if the boundary has been orphaned.
-    pub(crate) fn poll_begins(&self) -> bool {
-        self.raise(POLLING | POLLED) & (ORPHAN | ENDED) == 0
+    /// Marks the start of a poll of the opener; gives the flags from before.
+    pub(super) fn poll_begins(&self) -> u32 {
+        self.raise(POLLING | POLLED)
     }
 
-    pub(crate) fn poll_ends(self: &Arc<Self>) {
+    pub(super) fn poll_ends(self: &Arc<Self>) {
         let before = self.state.fetch_and(!POLLING, Ordering::AcqRel);
         if before & ORPHAN != 0 {
             super::adoption::orphaned_poll_ends(self.clone());

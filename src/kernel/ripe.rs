@@ -10,13 +10,13 @@
 //!    more tasks of children that have ended than of others.
 //! 2. At most `MOST` ripe chunks of a group keep tasks. Whoever makes one more ripe has the oldest
 //!    give up its tasks: those of its children that have ended are freed by this, and those of the
-//!    others at their end. A chunk that is reaped, or whose group closes, is let go as it is: what it
-//!    keeps goes with its last handle.
-//! 3. The ripe chunks are let go outside the lock of the group.
+//!    others at their end. A chunk that is reaped, or whose group closes, gives up its tasks too: a
+//!    handle that lives on keeps the cells of its chunk, and no task but its own.
+//! 3. Tasks are given up, and chunks let go, outside the lock of the group (`Spent`).
 
 use std::collections::VecDeque;
 
-use super::roster::ChunkClaim;
+use super::roster::{ChunkClaim, Walk};
 
 /// How many ripe chunks may keep tasks, each up to 64 of a few hundred bytes.
 const MOST: usize = 6;
@@ -29,20 +29,44 @@ pub(super) struct Ripe {
     closed: bool,
 }
 
-/// Chunks without children, to be let go outside the lock.
-pub(super) struct Reaped {
-    _chunks: [Option<ChunkClaim>; 2],
+/// A chunk that gives up its tasks and is let go: by its drop, outside the lock.
+pub(super) struct Spent(Walk);
+
+impl Drop for Spent {
+    fn drop(&mut self) {
+        self.0.give_up_tasks();
+    }
 }
+
+impl Spent {
+    /// Once for a chunk; under the lock, unless it is closed.
+    pub(super) fn new(chunk: ChunkClaim) -> Self {
+        Spent(Walk::new(chunk))
+    }
+}
+
+/// The ripe chunks of a group that is closed.
+#[derive(Default)]
+pub(super) struct Remains(VecDeque<ChunkClaim>);
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.0.drain(..).map(Spent::new).for_each(drop);
+    }
+}
+
+/// Chunks without children.
+pub(super) type Reaped = (Spent, Option<Spent>);
 
 impl Ripe {
     /// Takes in a chunk that became ripe. Gives one that has to give up its tasks.
-    pub(super) fn push(&mut self, chunk: ChunkClaim) -> Option<ChunkClaim> {
+    pub(super) fn push(&mut self, chunk: ChunkClaim) -> Option<Spent> {
         if self.closed {
-            return Some(chunk);
+            return Some(Spent::new(chunk));
         }
         self.chunks.push_back(chunk);
         match self.chunks.len() > MOST {
-            true => self.chunks.pop_front(),
+            true => self.chunks.pop_front().map(Spent::new),
             false => None,
         }
     }
@@ -51,17 +75,15 @@ impl Ripe {
     /// that a spawner catches up.
     pub(super) fn reap(&mut self) -> Option<Box<Reaped>> {
         let mut next = || match self.chunks.front() {
-            Some(chunk) if chunk.is_vacant() => self.chunks.pop_front(),
+            Some(chunk) if chunk.is_vacant() => self.chunks.pop_front().map(Spent::new),
             _ => None,
         };
         let first = next()?;
-        Some(Box::new(Reaped {
-            _chunks: [Some(first), next()],
-        }))
+        Some(Box::new((first, next())))
     }
 
-    pub(super) fn close(&mut self) -> VecDeque<ChunkClaim> {
+    pub(super) fn close(&mut self) -> Remains {
         self.closed = true;
-        std::mem::take(&mut self.chunks)
+        Remains(std::mem::take(&mut self.chunks))
     }
 }

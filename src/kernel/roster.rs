@@ -24,7 +24,6 @@
 //!    group's list of ripe chunks (`ripe`), then the last child retires.
 
 use std::{
-    collections::VecDeque,
     mem::MaybeUninit,
     ops::Deref,
     panic::{RefUnwindSafe, UnwindSafe},
@@ -37,7 +36,7 @@ use super::{
     atomic::{AtomicU64, AtomicUsize, Memory, Ordering, UnsafeCell},
     cell::Cell,
     node::Node,
-    ripe::{Reaped, Ripe},
+    ripe::{Reaped, Remains, Ripe, Spent},
 };
 
 /// One child, in the lower half of the word of a chunk.
@@ -227,46 +226,40 @@ impl Roster {
         self.chunks.iter().map(walk).collect()
     }
 
-    /// A chunk became ripe; gives one that has to give up its tasks, outside the lock.
-    fn ripen(&mut self, chunk: ChunkClaim) -> Option<Walk> {
-        self.ripe.push(chunk).map(Walk::new)
-    }
-
     /// Gives what is to be dropped outside the lock.
     pub(super) fn close(&mut self) -> Closed {
-        Closed {
-            _group: self.close_open(),
-            _ripe: self.ripe.close(),
+        let mut closed = Closed::default();
+        if let Some(open) = self.open.take() {
+            self.close_open(open, &mut closed);
         }
+        closed._ripe = self.ripe.close();
+        closed
     }
 
-    /// Retires the cells that nobody will ask for any more (invariant 4). Gives what their chunk kept.
-    fn close_open(&mut self) -> Option<Group> {
-        let chunk = self.open.take()?;
+    /// Retires the cells that nobody will ask for any more (invariant 4).
+    fn close_open(&mut self, chunk: ChunkPtr, closed: &mut Closed) {
         // SAFETY: the group has a claim on the chunks of its list, which is locked.
         let this = unsafe { chunk.as_ref() };
         let rest = this.len() - this.given.load(Ordering::Relaxed);
-        // SAFETY: nobody else has the cells that were not given out, and `open` was taken, so that
-        // they are given up once (invariant 4).
+        // SAFETY: nobody else has the cells that were not given out, and the chunk is open no more, so
+        // that they are given up once (invariant 4).
         let left = unsafe { give_up(chunk, rest as u64 * (CHILD + CLAIM)) };
         let mut left = left.map_or(0, |left| left as u32);
         let ripe = ripe_at(this.len());
         if left <= ripe && ripe < left + rest as u32 {
-            // It became ripe now, and it keeps its tasks no longer than its children need them.
+            // It became ripe now, and is let go with the others.
             // SAFETY: the claim and the last child are those of who makes it ripe (invariant 6).
-            drop(unsafe { ChunkClaim::ripe(chunk) });
+            closed._now_ripe = Some(Spent::new(unsafe { ChunkClaim::ripe(chunk) }));
             // SAFETY: as above.
             left = unsafe { give_up(chunk, CHILD) }.map_or(0, |left| left as u32);
         }
-        if left != 0 {
-            return None;
+        if left == 0 {
+            self.remove(this);
+            // SAFETY: the last child has retired, in this call.
+            closed._group = unsafe { take_group(chunk) };
+            // SAFETY: the group's claim, with which its list was left.
+            closed._vacated = Some(unsafe { ChunkClaim::of_the_group(chunk) });
         }
-        self.remove(this);
-        // SAFETY: the last child has retired, in this call.
-        let group = unsafe { take_group(chunk) };
-        // SAFETY: the group's claim, with which its list was left.
-        unsafe { release(chunk) };
-        group
     }
 
     /// Forgets a chunk whose children have all retired.
@@ -292,9 +285,13 @@ unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
 }
 
 /// What a close leaves to drop.
+#[derive(Default)]
 pub(super) struct Closed {
     _group: Option<Group>,
-    _ripe: VecDeque<ChunkClaim>,
+    /// Before what is ripe, so that a chunk which nobody else has is freed without a walk.
+    _vacated: Option<ChunkClaim>,
+    _now_ripe: Option<Spent>,
+    _ripe: Remains,
 }
 
 /// The way of a child or of a handle to its cell, good as long as invariant 2 says.
@@ -415,9 +412,8 @@ unsafe fn ripen(chunk: ChunkPtr) {
     let node = &group.expect("the last child has not retired").node;
     // SAFETY: the claim is that of who makes the chunk ripe.
     let claim = unsafe { ChunkClaim::ripe(chunk) };
-    if let Some(oldest) = node.with_roster(|roster| roster.ripen(claim)) {
-        oldest.give_up_tasks();
-    }
+    let oldest = node.with_roster(|roster| roster.ripe.push(claim));
+    drop(oldest);
     // SAFETY: the last child is retired here only. The word cannot come to zero, since the group
     // gives up its claim later.
     let left = unsafe { give_up(chunk, CHILD) };
@@ -484,6 +480,13 @@ impl ChunkClaim {
         ChunkClaim(chunk)
     }
 
+    /// # Safety
+    ///
+    /// Called once for a chunk, by who takes it off the list of its group.
+    unsafe fn of_the_group(chunk: ChunkPtr) -> Self {
+        ChunkClaim(chunk)
+    }
+
     /// Have all children of the chunk retired? Relaxed: nothing follows from it but who frees what.
     pub(super) fn is_vacant(&self) -> bool {
         self.held() as u32 == 0
@@ -502,7 +505,7 @@ impl ChunkClaim {
 
 impl Drop for ChunkClaim {
     fn drop(&mut self) {
-        // SAFETY: this claim was made in `new`.
+        // SAFETY: this claim was made in `new`, or handed over.
         unsafe { release(self.0) };
     }
 }
@@ -546,8 +549,9 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Over the cells that were given out until now. Under the lock of the group.
-    fn new(claim: ChunkClaim) -> Self {
+    /// Over the cells that were given out until now. Under the lock of the group, or when it has
+    /// closed and gives out none any more.
+    pub(super) fn new(claim: ChunkClaim) -> Self {
         // SAFETY: the claim keeps the chunk.
         let given = unsafe { claim.0.as_ref() }.given.load(Ordering::Relaxed);
         Walk { claim, given }
@@ -563,7 +567,7 @@ impl Walk {
     }
 
     /// Gives up the tasks that the chunk keeps. Called once for a chunk.
-    fn give_up_tasks(self) {
+    pub(super) fn give_up_tasks(&self) {
         // If nobody else has the chunk, it is freed with them.
         if !self.claim.is_last() {
             self.cells().for_each(Cell::give_up_task);

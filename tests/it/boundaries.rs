@@ -1,6 +1,12 @@
 //! `Boundary`: the current boundary, carried where the crate cannot see.
 
-use headcount::{Boundary, cancelled, group, run, time::sleep};
+use std::{
+    future::{Future, pending, poll_fn},
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+use headcount::{Boundary, cancelled, checkpoint, group, run, scope, time::sleep};
 
 use crate::support::{Ledger, Oops, SEEDS, block_on, done, ok, on_workers, secs, sim};
 
@@ -46,6 +52,40 @@ fn a_group_opened_under_a_carried_boundary_belongs_to_it() {
             done()
         })
         .await;
+        outcome.unwrap();
+    });
+}
+
+/// Rule 8: who forbids further polls of a scope waits out a poll in progress, also if it is that of
+/// an inline child. Here the scope is polled elsewhere, and the boundary around it from within.
+#[test]
+fn a_boundary_does_not_return_while_an_inline_child_below_it_is_polled() {
+    sim(SEEDS, || async {
+        let carried = Arc::new(Mutex::new(None));
+        let put = carried.clone();
+        let mut outer = Box::pin(group(async move |_| {
+            *put.lock().unwrap() = Boundary::current();
+            checkpoint().await;
+            done()
+        }));
+        let polled = poll_fn(|cx| Poll::Ready(outer.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
+        let here = carried.lock().unwrap().take().unwrap();
+
+        let outer = Arc::new(Mutex::new(outer));
+        let around = outer.clone();
+        let mut inner = Box::pin(here.wrap(scope(async move |s| {
+            s.spawn(async move {
+                let polled =
+                    poll_fn(|cx| Poll::Ready(around.lock().unwrap().as_mut().poll(cx))).await;
+                assert!(polled.is_pending(), "{polled:?}");
+            });
+            pending::<Result<(), Oops>>().await
+        })));
+        // The poll in which it was given up, and its child has ended, is its last.
+        let polled = poll_fn(|cx| Poll::Ready(inner.as_mut().poll(cx))).await;
+        assert!(matches!(polled, Poll::Ready(Err(error)) if error.is_cancelled()));
+        let outcome = poll_fn(|cx| outer.lock().unwrap().as_mut().poll(cx)).await;
         outcome.unwrap();
     });
 }

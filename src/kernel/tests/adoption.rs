@@ -6,8 +6,9 @@
 
 use super::{Event, Out, Trace, begin, bound, check, half_way, join, thread};
 use crate::{
-    GroupError, checkpoint, defer, group,
+    Boundary, GroupError, checkpoint, defer, group,
     runtime::models::{Task, next_task},
+    scope,
 };
 
 /// The future of a group whose body never ends, and whose child leaves its trace.
@@ -80,7 +81,7 @@ fn a_boundary_that_is_polled_elsewhere_as_its_parent_closes_is_settled_once() {
         let out = Out::new();
         let put = out.clone();
         let outer = begin(Task::new(group(async move |_| {
-            let here = crate::Boundary::current().unwrap();
+            let here = Boundary::current().unwrap();
             let inner = group(async move |_| {
                 checkpoint().await;
                 Ok::<_, ()>(())
@@ -99,6 +100,38 @@ fn a_boundary_that_is_polled_elsewhere_as_its_parent_closes_is_settled_once() {
             }
         });
         outer.finish().unwrap();
+        join(elsewhere);
+    });
+}
+
+/// The poll of a scope covers those of its inline children: the parent waits that out too.
+#[test]
+fn no_inline_child_is_polled_once_the_parent_has_returned() {
+    check(bound(2, 3), || {
+        let (out, polled, event) = (Out::new(), Trace::new(), Event::default());
+        let (put, polls, awaited) = (out.clone(), polled.clone(), event.clone());
+        let outer = begin(Task::new(group(async move |_| {
+            let here = Boundary::current().unwrap();
+            let inner = scope(async move |s| {
+                s.spawn(async move {
+                    awaited.wait().await;
+                    polls.leave();
+                });
+                std::future::pending::<Result<(), ()>>().await
+            });
+            let mut inner = Box::pin(here.wrap(inner));
+            half_way(&mut inner).await;
+            put.put(inner);
+            checkpoint().await;
+            Ok::<_, ()>(())
+        })));
+        let opener = out.take();
+        event.set();
+        let elsewhere = thread(move || {
+            assert!(Task::new(opener).finish().unwrap_err().is_cancelled());
+        });
+        outer.finish().unwrap();
+        assert!(polled.count() <= 1);
         join(elsewhere);
     });
 }

@@ -60,8 +60,36 @@ fn what_is_shielded_comes_to_its_end_though_a_request_came() {
     });
 }
 
-/// Never a body that waits for ever, cancelled, without a shield. With two preemptions also a shield
-/// that is put up when the request has taken the body, and `enter` has not returned.
+/// The request has taken the body, and `enter` has not returned: nobody above drops the code around
+/// while the shield is up, so that has to go on, to its next checkpoint.
+#[test]
+fn a_shield_that_comes_after_the_request_has_taken_the_body_hides_nothing() {
+    check(bound(2, 2), || {
+        let (out, gone) = (Out::new(), Trace::new());
+        let (put, guard) = (out.clone(), gone.guard());
+        let opener = begin(Task::new(group(async move |g| {
+            let scope = CancelScope::new();
+            put.put((g, scope.clone()));
+            let inside = async move {
+                let _guard = guard;
+                std::future::pending::<()>().await
+            };
+            assert!(scope.enter(inside).await.is_err());
+            std::future::pending::<Result<(), ()>>().await
+        })));
+        let (g, scope) = out.take();
+        let late = thread(move || {
+            g.cancel();
+            scope.shield(true);
+            scope.shield(false);
+        });
+        assert!(opener.finish().unwrap_err().is_cancelled());
+        assert_eq!(gone.count(), 1);
+        join(late);
+    });
+}
+
+/// Never a body that waits for ever, cancelled, without a shield.
 #[test]
 fn a_shield_that_is_switched_twice_hides_nothing() {
     check(bound(1, 2), || {

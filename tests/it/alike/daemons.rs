@@ -265,6 +265,29 @@ fn a_shielded_daemon_finishes_its_section() {
     });
 }
 
+/// Rule 25: once the daemons have been told to end, a new one is told at once.
+#[test]
+fn a_daemon_that_comes_when_only_daemons_are_left_is_never_polled() {
+    sim(SEEDS, || async {
+        let (ledger, polls) = (Ledger::open(), PollCount::default());
+        let outcome = open(async |g| {
+            let (spawner, late) = (g.clone(), polls.of(ledger.forever("late")));
+            g.spawn_daemon(shield(async move {
+                sleep(secs(3)).await;
+                spawner.spawn_daemon(late);
+                sleep(secs(2)).await;
+            }));
+            sleep(secs(1)).await;
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        assert_eq!(polls.get(), 0);
+        ledger.expect(&[(3000, "late cut")]);
+        assert_eq!(ledger.now(), 5000);
+    });
+}
+
 /// Rule 25: what a daemon has opened is dismissed with it.
 #[test]
 fn what_a_daemon_has_opened_ends_before_it() {
