@@ -2,7 +2,9 @@
 
 use crate::programs::{
     engine::simulated,
-    grammar::{Act, Block, Ends, Fate, Id, Open, Opener, Program, ROOT, Release, Spawn, Way},
+    grammar::{
+        Act, Block, Ends, Fate, Id, Open, Opener, Program, ROOT, Release, Spawn, Start, Way,
+    },
     interpret::Pace,
     ledger::{Ending, Entry, Event, Joined, Origin, Outcome, Place},
 };
@@ -386,4 +388,29 @@ fn children_one_after_the_other_are_noticed() {
             entry.at *= 2;
         }
     });
+}
+
+#[test]
+fn a_start_that_returns_before_its_forgotten_scope_is_given_up_is_noticed() {
+    let start = |up, sends_after, acts| {
+        let block = Block::of(acts);
+        Act::Start(Start {
+            up,
+            sends_after,
+            block,
+        })
+    };
+    // The child (6) of the root waits for one (8) in the scope (4).
+    let inner = start(0, 2, vec![Act::Sleep(5)]);
+    let scope = opened(Opener::Scope, None, vec![start(1, 0, vec![inner])]);
+    let forgets = Act::Forget(1, Block::of(vec![scope]));
+    let program = Program::new(false, Block::of(vec![forgets, Act::Sleep(2)]));
+    complains(
+        &program,
+        "9 returned at 1000000, and was held until 3000000",
+        |entries| {
+            let returned = place(entries, is_return(9));
+            entries[returned].at = 1_000_000;
+        },
+    );
 }
