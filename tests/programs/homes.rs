@@ -15,7 +15,7 @@ use headcount::{
 
 use super::{
     grammar::{Id, Way},
-    ledger::{Boxed, Ledger, Oops, Payload, Tracked, Watched},
+    ledger::{Boxed, By, Ledger, Oops, Payload, Reason, Tracked, Watched},
 };
 
 /// A group that code can spawn into.
@@ -88,11 +88,12 @@ impl Home {
 }
 
 impl Opened {
-    pub fn cancel(&self) {
+    /// With the step as the reason.
+    pub fn cancel(&self, by: By) {
         match self {
-            Opened::Group(group) => group.cancel(),
-            Opened::Scope(scope) => scope.cancel(),
-            Opened::Supervise(supervisor) => supervisor.cancel(),
+            Opened::Group(group) => group.cancel_with(by.to_string()),
+            Opened::Scope(scope) => scope.cancel_with(by.to_string()),
+            Opened::Supervise(supervisor) => supervisor.cancel_with(by.to_string()),
         }
     }
 
@@ -136,14 +137,14 @@ impl Kept {
     pub async fn wait(self) -> Result<Tracked, Missing> {
         match self.handle {
             Handle::Join(handle) => handle.await.map_err(|error| match error {
-                _ if error.is_cancelled() => Missing::Cancelled,
+                _ if error.is_cancelled() => Missing::Cancelled(None),
                 _ if error.is_panicked() => Missing::Panicked(None),
                 _ => Missing::Failed(None),
             }),
             Handle::Supervised(handle) => handle.await.map_err(|error| match error {
                 TaskError::Failed(error) => Missing::Failed(Some(error)),
                 TaskError::Panicked(payload) => Missing::Panicked(Some(payload)),
-                TaskError::Cancelled(_) => Missing::Cancelled,
+                TaskError::Cancelled(reason) => Missing::Cancelled(Some(Reason::of(&reason))),
             }),
         }
     }
@@ -151,7 +152,7 @@ impl Kept {
 
 /// Why a handle has no output; with what it owns.
 pub enum Missing {
-    Cancelled,
+    Cancelled(Option<Reason>),
     Failed(Option<Oops>),
     Panicked(Option<Payload>),
 }

@@ -3,7 +3,9 @@
 use std::{panic::AssertUnwindSafe, panic::catch_unwind, panic::resume_unwind, time::Duration};
 
 use futures_util::future::{Either, select};
-use headcount::{CancelScope, Deferred, GroupError, Options, Started, TaskGroup, time::Instant};
+use headcount::{
+    CancelScope, Cancelled, Deferred, GroupError, Options, Started, TaskGroup, time::Instant,
+};
 
 use super::{
     grammar::{
@@ -12,8 +14,8 @@ use super::{
     },
     homes::{Home, Kept, Missing, Opened, Stack, Token},
     ledger::{
-        Boxed, Ending, Event, Joined, Ledger, Oops, Origin, Outcome, Place, Tracked, Watched,
-        caught, parse, returned, thrower,
+        Boxed, Ending, Event, Joined, Ledger, Oops, Origin, Outcome, Place, Reason, Tracked,
+        Watched, caught, parse, returned, thrower,
     },
 };
 
@@ -238,16 +240,19 @@ impl Env {
                     self.join(kept).await;
                 }
             }
-            Act::CancelChild => drop(stack.with_handle(Kept::cancel)),
+            Act::CancelChild => drop(stack.with_handle(|kept| {
+                self.ledger.note(Event::Requested(kept.id, id));
+                kept.cancel();
+            })),
             Act::CancelGroup { up, thread } => {
                 let home = self.home(*up).clone();
-                self.ledger.note(Event::Requested(home.id));
-                here_or_there(*thread, move || home.opened.cancel());
+                self.ledger.note(Event::Requested(home.id, id));
+                here_or_there(*thread, move || home.opened.cancel(id));
             }
             Act::CancelScope { up, thread } => {
-                if let Some((id, scope)) = self.scope(*up).cloned() {
-                    self.ledger.note(Event::Requested(id));
-                    here_or_there(*thread, move || scope.cancel());
+                if let Some((scope_id, scope)) = self.scope(*up).cloned() {
+                    self.ledger.note(Event::Requested(scope_id, id));
+                    here_or_there(*thread, move || scope.cancel_with(id.to_string()));
                 }
             }
             Act::Deadline { up, after } => {
@@ -258,7 +263,7 @@ impl Env {
             }
             Act::Shutdown { up, grace } => {
                 let home = self.home(*up);
-                self.ledger.note(Event::Requested(home.id));
+                self.ledger.note(Event::Asked(home.id, id));
                 home.opened.shutdown(self.lasting(id, *grace));
             }
         }
@@ -323,6 +328,8 @@ impl Env {
         for failure in error.cleanup_failures() {
             self.report(&failure.error().to_string(), Place::Cleanups(id));
         }
+        let reason = error.reason().map(Reason::of);
+        self.ledger.note(Event::Because(id, reason));
         let (failures, cleanups) = (error.failures().len(), error.cleanup_failures().len());
         match error.is_cancelled() {
             true => Outcome::SaysCancelled(failures, cleanups),
@@ -344,15 +351,28 @@ impl Env {
             scope.shield(true);
         }
         if enter.early {
-            self.ledger.note(Event::Requested(id));
-            scope.cancel();
+            self.ledger.note(Event::Requested(id, id));
+            scope.cancel_with(id.to_string());
         }
         let mut env = self.at(id);
         env.scopes.push((id, scope.clone()));
         let entered = scope.enter(env.watched(enter.block.clone()));
-        let outcome = |result: &Result<_, _>| match result {
-            Ok(result) => returned_value(result),
-            Err(_) => Outcome::Cancelled,
+        let outcome = |result: &Result<_, Cancelled>| {
+            let reason = scope.reason();
+            if let Err(error) = result {
+                // What the error says is what the scope says.
+                let (one, other) = (error.reason(), reason.as_ref());
+                assert_eq!(one.map(|it| it.kind), other.map(|it| it.kind));
+            }
+            let reason = reason.as_ref().map(Reason::of);
+            self.ledger.note(Event::Because(id, reason));
+            if scope.cancelled_caught() {
+                self.ledger.note(Event::Caught(id));
+            }
+            match result {
+                Ok(result) => returned_value(result),
+                Err(_) => Outcome::Cancelled,
+            }
         };
         match returned(&self.ledger, id, entered, outcome).await {
             Ok(result) => result.map(drop),
@@ -479,7 +499,12 @@ impl Env {
         let id = kept.id;
         let joined = match kept.wait().await {
             Ok(_) => Joined::Value,
-            Err(Missing::Cancelled) => Joined::Cancelled,
+            Err(Missing::Cancelled(reason)) => {
+                if reason.is_some() {
+                    self.ledger.note(Event::Because(id, reason));
+                }
+                Joined::Cancelled
+            }
             Err(Missing::Failed(error)) => {
                 if let Some(Oops(error)) = error {
                     let (origin, place) = (Origin::Error(error), Place::Handle(id));

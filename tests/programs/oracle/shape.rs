@@ -15,11 +15,12 @@ pub enum Kind {
         blocks: bool,
         limit: Option<u8>,
         grace: bool,
-        deadline: bool,
+        deadline: Option<Ticks>,
     },
     Timeout(Ticks),
     Scope {
-        timeout: bool,
+        timeout: Option<Ticks>,
+        shielded: bool,
     },
     Shield,
     Bracket,
@@ -34,6 +35,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Requests from above are not visible below it.
+    pub fn is_shield(self) -> bool {
+        matches!(
+            self,
+            Kind::Shield | Kind::Release | Kind::Scope { shielded: true, .. }
+        )
+    }
+
+    /// It may be cancelled before its first poll.
+    pub fn is_child(self) -> bool {
+        matches!(self, Kind::Child | Kind::StartedChild | Kind::Closure)
+    }
+
     pub fn is_boundary(self) -> bool {
         match self {
             Kind::Group { .. }
@@ -196,8 +210,11 @@ impl Shape {
             }
             Act::Timeout(ticks, block) => self.inline(id, Kind::Timeout(*ticks), block, place),
             Act::Enter(enter) => {
-                let timeout = enter.timeout.is_some();
-                self.inline(id, Kind::Scope { timeout }, &enter.block, place);
+                let kind = Kind::Scope {
+                    timeout: enter.timeout,
+                    shielded: enter.shielded,
+                };
+                self.inline(id, kind, &enter.block, place);
             }
             Act::Shield(block) => self.inline(id, Kind::Shield, block, place),
             Act::Bracket { block, .. } => {
@@ -232,7 +249,7 @@ impl Shape {
                     blocks: true,
                     limit: None,
                     grace: false,
-                    deadline: false,
+                    deadline: None,
                 };
                 self.add(run, kind, id, id, None);
                 let mut inside = place.clone();
@@ -268,6 +285,6 @@ fn group(open: &Open) -> Kind {
         blocks: false,
         limit: open.limit,
         grace: open.grace.is_some(),
-        deadline: open.deadline.is_some(),
+        deadline: open.deadline,
     }
 }

@@ -169,6 +169,23 @@ impl<'a> Story<'a> {
         self.place(id, fits).is_some()
     }
 
+    /// Is the boundary, which is memory of that other code, open at that place in the ledger? Also if it
+    /// was forgotten.
+    pub fn is_open_in(&self, id: Id, code: Id, index: usize) -> bool {
+        let before =
+            |id, fits: fn(Event) -> bool| self.place(id, fits).is_some_and(|at| at < index);
+        let is_forgotten = |id: &Id| before(*id, |event| matches!(event, Event::Forgot(_)));
+        if !self.shape.holders(id).skip(1).any(|holder| holder == code) {
+            return false;
+        }
+        // What is forgotten is there for ever.
+        let between = self.shape.holders(id).skip(1).take_while(|id| *id != code);
+        let mut between = between.take_while(|id| !is_forgotten(id));
+        before(id, |event| matches!(event, Event::Entered(_)))
+            && !before(id, |event| matches!(event, Event::Returned(..)))
+            && !between.any(|id| before(id, |event| matches!(event, Event::Dropping(_))))
+    }
+
     /// Was it, or something around it, taken away by a foreign combinator, so that it is not its own
     /// opener that waits for what is below?
     pub fn adopted(&self, id: Id) -> bool {
