@@ -200,6 +200,7 @@ impl<C: Choose> Maker<'_, C> {
             up: self.up(),
             way,
             fate: self.fate(),
+            bomb: self.palette == Palette::All && self.one_in(20),
             block: self.block(depth),
         }
     }

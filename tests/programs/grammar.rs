@@ -152,6 +152,8 @@ pub struct Spawn {
     pub way: Way,
     pub block: Block,
     pub fate: Fate,
+    /// The destructor of its output panics.
+    pub bomb: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -253,8 +253,6 @@ struct Bomb(Ledger, Id);
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.0.throw(self.1);
-        }
+        self.0.throw_in_drop(self.1);
     }
 }

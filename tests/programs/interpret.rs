@@ -129,6 +129,18 @@ impl Env {
         Watched::new(&ledger, unit, self.code(block, None))
     }
 
+    /// The code of a child whose output is dangerous to drop.
+    fn bomb(self, block: Block) -> Watched<Tracked> {
+        let (ledger, unit) = (self.ledger.clone(), self.unit);
+        let code = self.code(block, None);
+        let armed = ledger.clone();
+        let code = async move {
+            drop(code.await?);
+            Ok(armed.bomb(unit))
+        };
+        Watched::new(&ledger, unit, Box::pin(code))
+    }
+
     /// The code of a block. It says that it has started after so many steps.
     fn code(
         self,
@@ -475,7 +487,11 @@ impl Env {
 
     async fn spawn(&self, id: Id, spawn: &Spawn, stack: &mut Stack) {
         let home = self.home(spawn.up).clone();
-        let child = self.child(id, &home).watched(spawn.block.clone());
+        let (env, block) = (self.child(id, &home), spawn.block.clone());
+        let child = match spawn.bomb {
+            false => env.watched(block),
+            true => env.bomb(block),
+        };
         let may_wait = !(home.limited && self.holds);
         let kept = home.spawn(id, spawn.way, child, may_wait).await;
         self.ledger.note(Event::Spawned(id));

@@ -256,16 +256,32 @@ impl Ledger {
     }
 
     pub fn output(&self, id: Id) -> Tracked {
-        self.track(Thing::Output(id))
+        self.track(Thing::Output(id), false)
+    }
+
+    /// An output whose destructor panics.
+    pub fn bomb(&self, id: Id) -> Tracked {
+        self.track(Thing::Output(id), true)
     }
 
     pub fn resource(&self, id: Id) -> Tracked {
-        self.track(Thing::Resource(id))
+        self.track(Thing::Resource(id), false)
     }
 
-    fn track(&self, thing: Thing) -> Tracked {
+    fn track(&self, thing: Thing, bomb: bool) -> Tracked {
         self.note(Event::Born(thing));
-        Tracked(self.clone(), thing)
+        Tracked {
+            ledger: self.clone(),
+            thing,
+            bomb,
+        }
+    }
+
+    /// Panics in a destructor, unless that would end the process.
+    pub fn throw_in_drop(&self, id: Id) {
+        if !std::thread::panicking() {
+            self.throw(id);
+        }
     }
 
     /// Panics without the panic hook, which would only print it.
@@ -276,11 +292,19 @@ impl Ledger {
 }
 
 /// One living thing.
-pub struct Tracked(Ledger, Thing);
+pub struct Tracked {
+    ledger: Ledger,
+    thing: Thing,
+    bomb: bool,
+}
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.0.note(Event::Died(self.1));
+        let died = Event::Died(self.thing);
+        self.ledger.note(died);
+        if self.bomb {
+            self.ledger.throw_in_drop(died.id());
+        }
     }
 }
 

@@ -27,10 +27,13 @@ fn polled_after(story: &Story<'_>, id: Id, visible: usize, complaints: &mut Comp
     let mut holders = story.shape.holders(id);
     let dropped_as_one = holders.find(|&id| story.shape.site(id).kind != Kind::Foreign);
     let dropped_as_one = dropped_as_one.unwrap_or(id);
-    let polls = story
-        .of(id)
-        .filter(|(_, event)| matches!(event, Event::Polled(_)));
-    for (n, (index, _)) in polls.enumerate().filter(|(_, (index, _))| *index > visible) {
+    let polls = |id: Id| {
+        let polls = story
+            .of(id)
+            .filter(|(_, event)| matches!(event, Event::Polled(_)));
+        polls.map(|(index, _)| index)
+    };
+    for (n, index) in polls(id).enumerate().filter(|(_, index)| *index > visible) {
         let event = story.entries[visible].event;
         // The first poll of a body, or of an entered future, always happens.
         if n == 0 && story.shape.site(id).kind.is_child() {
@@ -39,11 +42,15 @@ fn polled_after(story: &Story<'_>, id: Id, visible: usize, complaints: &mut Comp
             ));
         }
         // What is inside has to be polled to come to its end. Who is not polled is forgotten: so it
-        // is found out, by polls at the instant at which there is a reason to look.
+        // is found out, by polls at the instant of the first one that comes afterwards.
         let is_open = |inner: Id| {
-            let at = story.forgotten(inner).filter(|&at| at < index);
-            let looked_for = at.is_none_or(|at| story.at(at.max(visible)) == story.at(index));
-            looked_for && story.is_open_in(inner, dropped_as_one, index)
+            let looked_for = |forgotten: usize| {
+                let since = forgotten.max(visible);
+                let mut polls = polls(dropped_as_one);
+                polls.find(|at| *at > since).map(|at| story.at(at)) == Some(story.at(index))
+            };
+            let forgotten = story.forgotten(inner).filter(|&at| at < index);
+            forgotten.is_none_or(looked_for) && story.is_open_in(inner, dropped_as_one, index)
         };
         let mut inside = story.shape.sites.keys();
         if n > 0 && !inside.any(|&inner| is_open(inner)) {

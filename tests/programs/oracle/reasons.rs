@@ -67,7 +67,7 @@ fn may_begin(
         // A destructor or a release may have panicked too.
         Reason::SiblingFailed | Reason::BodyFailed => {
             let thrown = |index: &usize| match story.entries[*index].event {
-                Event::Threw(by) => story.climbs(by).contains(&id),
+                Event::Threw(by) => story.panic_climbs(by).contains(&id),
                 _ => false,
             };
             let thrown = (0..index).find(thrown);
@@ -100,8 +100,15 @@ fn deadline(story: &Story<'_>, id: Id) -> Option<usize> {
 
 /// The handle of a supervised child gives its own reason, or that of something around.
 fn is_of_child(story: &Story<'_>, causes: &Causes, id: Id, reason: Reason, index: usize) -> bool {
+    let is_child = |id: Id| story.shape.site(id).kind.is_child();
     match reason {
-        Reason::Explicit(None) => story.has_any(id, |event| matches!(event, Event::Requested(..))),
+        // By a handle; or a daemon was told that it is not needed any more.
+        Reason::Explicit(None) => {
+            let asked = |id| story.has_any(id, |event| matches!(event, Event::Requested(..)));
+            let dismissed = |id| story.shape.site(id).kind == Kind::Child { daemon: true };
+            let mut around = story.shape.ancestors(id).filter(|id| is_child(*id));
+            asked(id) || around.any(|id| asked(id) || dismissed(id))
+        }
         Reason::Dropped => story.refused(id) || story.adopted(id),
         _ => {
             let mut around = story.shape.ancestors(id);

@@ -134,7 +134,7 @@ fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined) -> b
         Joined::Failed => matches!(inside, Some(Ending::Error(_))),
         // Its destructor may have panicked, or what it left below.
         Joined::Panicked => story.entries.iter().any(|entry| {
-            let below = |by: Id| story.climbs(by).contains(&id);
+            let below = |by: Id| story.panic_climbs(by).contains(&id);
             matches!(entry.event, Event::Threw(by) if below(by))
         }),
         Joined::Cancelled => !matches!(inside, Some(Ending::Error(_) | Ending::Panic(_))),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::programs::grammar::{Act, Block, Id, Open, Opener, Program, ROOT, Ticks, second};
+use crate::programs::grammar::{Act, Block, Id, Open, Opener, Program, ROOT, Ticks, Way, second};
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,9 @@ pub enum Kind {
     Bracket,
     /// The caller's side of a `start`.
     StartCall,
-    Child,
+    Child {
+        daemon: bool,
+    },
     StartedChild,
     Closure,
     Release,
@@ -45,7 +47,10 @@ impl Kind {
 
     /// It may be cancelled before its first poll.
     pub fn is_child(self) -> bool {
-        matches!(self, Kind::Child | Kind::StartedChild | Kind::Closure)
+        matches!(
+            self,
+            Kind::Child { .. } | Kind::StartedChild | Kind::Closure
+        )
     }
 
     pub fn is_boundary(self) -> bool {
@@ -56,9 +61,11 @@ impl Kind {
             | Kind::Shield
             | Kind::Bracket
             | Kind::StartCall => true,
-            Kind::Child | Kind::StartedChild | Kind::Closure | Kind::Release | Kind::Foreign => {
-                false
-            }
+            Kind::Child { .. }
+            | Kind::StartedChild
+            | Kind::Closure
+            | Kind::Release
+            | Kind::Foreign => false,
         }
     }
 }
@@ -146,7 +153,7 @@ impl Shape {
     pub fn group_of(&self, id: Id) -> Option<Id> {
         match self.site(id).kind {
             Kind::Group { .. } => Some(id),
-            Kind::Child | Kind::StartedChild | Kind::Closure => self.site(id).parent,
+            kind if kind.is_child() => self.site(id).parent,
             _ => None,
         }
     }
@@ -228,7 +235,10 @@ impl Shape {
                 inside.code = id;
                 self.block(block, &inside);
             }
-            Act::Spawn(spawn) => self.child(id, Kind::Child, spawn.up, &spawn.block, place),
+            Act::Spawn(spawn) => {
+                let daemon = spawn.way == Way::Daemon;
+                self.child(id, Kind::Child { daemon }, spawn.up, &spawn.block, place);
+            }
             Act::Start(start) => {
                 let (boundary, code) = (place.boundary, place.code);
                 self.add(second(id), Kind::StartCall, boundary, code, Some(code));

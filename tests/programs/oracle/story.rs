@@ -52,6 +52,21 @@ impl<'a> Story<'a> {
         innermost.map_or(Vec::new(), |id| self.outwards(id, |_| true))
     }
 
+    /// The same for a panic. That of an output's destructor is one of the group that drops it, or of the
+    /// code that has the handle.
+    pub fn panic_climbs(&self, by: Id) -> Vec<Id> {
+        let mut climbs = self.climbs(by);
+        if self
+            .shape
+            .sites
+            .get(&by)
+            .is_some_and(|site| site.kind.is_child())
+        {
+            climbs.extend(self.outwards(self.shape.code_of(by), |_| true));
+        }
+        climbs
+    }
+
     /// From the site outwards; to the callers of `start` too, where a child has not started and is
     /// `called`.
     fn outwards(&self, id: Id, called: impl Fn(Id) -> bool) -> Vec<Id> {

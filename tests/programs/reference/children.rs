@@ -14,7 +14,7 @@ impl World {
     ) -> Sure<(Id, Option<usize>)> {
         let target = around.group(spawn.up);
         let group = target.id;
-        if !target.around {
+        if !target.around || spawn.bomb {
             return Err(Unknown);
         }
         let supervised = around.supervised.contains(&group);

@@ -30,6 +30,7 @@ fn spawn(acts: Vec<Act>) -> Act {
         up: 0,
         way: Way::Plain,
         fate: Fate::Kept,
+        bomb: false,
         block: Block::of(acts),
     })
 }
