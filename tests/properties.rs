@@ -31,10 +31,11 @@ use proptest::test_runner::{
 };
 
 use programs::{
-    engine::{complaints, on_threads, simulate},
+    engine::{on_threads, simulate},
     grammar::Program,
     interpret::Pace,
     ledger::Ledger,
+    oracle::complaints,
     reference,
 };
 use strategy::{Cases, program_of};

@@ -1,5 +1,7 @@
 //! What code holds while it runs: the groups around it, and what its block owns.
 
+#[cfg(not(shuttle))]
+use std::thread::{self, ThreadId};
 use std::{
     sync::{
         Arc,
@@ -12,6 +14,8 @@ use headcount::{
     Deferred, JoinHandle, Scope, StartError, Started, SupervisedHandle, Supervisor, TaskError,
     TaskGroup,
 };
+#[cfg(shuttle)]
+use shuttle::thread::{self, ThreadId};
 
 use super::{
     grammar::{Id, Way},
@@ -158,26 +162,45 @@ pub enum Missing {
 }
 
 /// What a child sends when it has started.
-pub struct Token(Arc<AtomicBool>);
+pub struct Token(Arc<Sent>);
 
 /// Looks at what became of a token.
-pub struct Sending(Arc<AtomicBool>);
+pub struct Sending(Arc<Sent>);
+
+struct Sent {
+    /// The thread that sends it.
+    by: ThreadId,
+    /// The call has not come back.
+    sending: AtomicBool,
+    refused: AtomicBool,
+}
 
 impl Token {
+    /// To be sent at once.
     pub fn new() -> (Token, Sending) {
-        let taken = Arc::new(AtomicBool::new(false));
-        (Token(taken.clone()), Sending(taken))
+        let sent = Arc::new(Sent {
+            by: thread::current().id(),
+            sending: AtomicBool::new(true),
+            refused: AtomicBool::new(false),
+        });
+        (Token(sent.clone()), Sending(sent))
     }
+}
 
-    pub fn taken(&self) {
-        self.0.store(true, Ordering::SeqCst);
+impl Drop for Token {
+    fn drop(&mut self) {
+        // By the call itself; and not by a caller that is cancelled when it has been given it.
+        if self.0.sending.load(Ordering::SeqCst) && thread::current().id() == self.0.by {
+            self.0.refused.store(true, Ordering::SeqCst);
+        }
     }
 }
 
 impl Sending {
-    /// It was dropped, and the caller of `start` never had it.
+    /// After the call: it has dropped the token.
     pub fn was_refused(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && !self.0.load(Ordering::SeqCst)
+        self.0.sending.store(false, Ordering::SeqCst);
+        self.0.refused.load(Ordering::SeqCst)
     }
 }
 

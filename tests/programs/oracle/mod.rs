@@ -14,7 +14,7 @@
 //! to end.
 
 mod causes;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod forged;
 mod lifetimes;
 mod limits;
@@ -45,7 +45,15 @@ pub fn check(program: &Program, entries: &[Entry], pace: Pace) -> Complaints {
     reasons::check(&story, &causes, &mut complaints);
     if pace == Pace::Virtual {
         polls::check(&story, &causes, &mut complaints);
+    }
+    if pace != Pace::Hurried {
         timing::check(&story, &mut complaints);
     }
     complaints
+}
+
+/// The same as text.
+pub fn complaints(program: &Program, entries: &[Entry], pace: Pace) -> Option<String> {
+    let complaints = check(program, entries, pace);
+    (!complaints.is_empty()).then(|| format!("\n  {}", complaints.join("\n  ")))
 }

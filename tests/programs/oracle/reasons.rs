@@ -88,7 +88,7 @@ fn deadline(story: &Story<'_>, id: Id) -> Option<usize> {
     let entered = story.place(id, |event| matches!(event, Event::Entered(_)))?;
     let moved = story.place(id, |event| matches!(event, Event::Moved(_)));
     let due = ticks.map(|ticks| match story.pace {
-        Pace::Virtual => {
+        Pace::Virtual | Pace::Interleaved => {
             story.at(entered) + lasting(id, ticks, story.shape.exact).as_nanos() as u64
         }
         Pace::Hurried => 0,

@@ -173,7 +173,7 @@ impl<'a> Story<'a> {
             // The child of a `start`: nothing else happened meanwhile.
             None if self.shape.site(id).kind == Kind::StartedChild => {
                 let at_once = dropped.is_some() && made.map(|made| made + 2) == dropped;
-                at_once || self.pace == Pace::Hurried
+                at_once || self.pace != Pace::Virtual
             }
             // Dropped with the code that waited for a place under the limit.
             None => dropped.is_some(),

@@ -3,6 +3,7 @@
 
 use crate::programs::{
     grammar::{Id, first},
+    interpret::Pace,
     ledger::{Event, Outcome},
     reference::{self, Known},
 };
@@ -35,7 +36,10 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
             });
         }
     }
-    as_the_reference_says(story, complaints);
+    // It takes a poll for one step.
+    if story.pace == Pace::Virtual {
+        as_the_reference_says(story, complaints);
+    }
 }
 
 /// When the last thing at or below it happened.
