@@ -7,10 +7,11 @@ pub mod programs;
 use arbitrary::Unstructured;
 
 use programs::{
-    engine::{complaints, on_threads, simulate},
+    engine::{on_threads, simulate},
     generate::{Choose, program},
     grammar::Program,
     interpret::Pace,
+    oracle::complaints,
 };
 
 struct Input<'a>(Unstructured<'a>);

@@ -298,7 +298,13 @@ where
             *this.phase = Phase::Running;
             let draining = spot.cell.node().filter(|node| node.begin_draining());
             let mut value = None;
+            let rests = draining
+                .as_ref()
+                .is_some_and(|node| node.only_orphans_drain());
             let polled = Frame::Child(spot).catch(|| {
+                if rests {
+                    return Poll::Pending;
+                }
                 let future = this.future.as_mut().as_pin_mut();
                 let future = future.expect("a child that runs has a future");
                 let outcome = future.poll(cx).map(IntoOutcome::into_outcome);

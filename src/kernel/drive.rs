@@ -148,7 +148,10 @@ impl<F: Future> Future for Drive<F> {
                     return Poll::Pending;
                 };
                 let draining = node.begin_draining();
-                let polled = Frame::Node(node).catch(|| inner.poll(cx));
+                let polled = match draining && node.only_orphans_drain() {
+                    true => Ok(Poll::Pending),
+                    false => Frame::Node(node).catch(|| inner.poll(cx)),
+                };
                 let value = match polled {
                     Ok(Poll::Ready(value)) => Some(value),
                     Ok(Poll::Pending) => {

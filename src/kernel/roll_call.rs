@@ -4,7 +4,8 @@ use std::{task::Waker, time::Duration};
 
 use super::{
     adoption::{inline_subs, orphan_all},
-    node::{Node, POLLED},
+    atomic::Ordering,
+    node::{INNER, Kind, Node, POLLED},
 };
 use crate::time::Instant;
 
@@ -69,6 +70,19 @@ impl Node {
                 .for_each(|sub| sub.clear(POLLED));
         }
         draining
+    }
+
+    /// Is everybody inside who has not drained an orphan? Those drain without being polled, and the code
+    /// that they were opened in does not go on meanwhile: it is not polled again (rule 19).
+    pub(crate) fn only_orphans_drain(&self) -> bool {
+        if self.kind == Kind::Start || self.shields.load(Ordering::Acquire) != 0 {
+            return false;
+        }
+        let inside = self.inside.lock();
+        let inner = inside.subs.iter().filter(|(_, sub)| sub.has(INNER));
+        let orphans = inner.clone().filter(|(_, sub)| sub.is_orphan()).count();
+        // A closure that runs is in the number and not in the list.
+        inner.count() == orphans && self.inner.load(Ordering::Acquire) == orphans
     }
 
     /// After such a poll: a boundary inside that is not polled any more is forgotten, or its future

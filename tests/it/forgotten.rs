@@ -2,7 +2,7 @@
 
 use std::{future::pending, mem, pin::Pin};
 
-use headcount::{GroupError, Started, group, scope, time::sleep, timeout};
+use headcount::{GroupError, Started, defer, group, scope, time::sleep, timeout};
 
 use crate::support::{
     Census, Gate, Ledger, Oops, PollCount, SEEDS, done, poll_once, secs, sim, yield_now,
@@ -201,5 +201,60 @@ fn who_waits_for_a_child_of_a_forgotten_scope_is_told_that_it_is_cancelled() {
         .await;
         outcome.unwrap();
         ledger.expect_in_any_order(&[(1000, "joined"), (1000, "not started")]);
+    });
+}
+
+/// Forgets a group whose child has a release that takes 3 s, and goes on at 3 s.
+async fn forgets_and_goes_on(ledger: Ledger) -> Result<(), Oops> {
+    let mut inner: Opening<Oops> = Box::pin(group(async |g| {
+        g.spawn(async {
+            let _guard = defer((), |()| sleep(secs(3)));
+            pending::<()>().await;
+        });
+        pending().await
+    }));
+    assert!(poll_once(&mut inner).await.is_pending());
+    mem::forget(inner);
+    sleep(secs(3)).await;
+    ledger.note("went on");
+    done()
+}
+
+/// Rules 19 and 21: the code is there until what it forgot has drained, and does not go on.
+#[test]
+fn a_cancelled_body_does_not_go_on_while_what_it_forgot_drains() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let handle = g.clone();
+            g.spawn(async move {
+                sleep(secs(1)).await;
+                handle.cancel();
+            });
+            forgets_and_goes_on(ledger.clone()).await
+        })
+        .await;
+        assert!(outcome.unwrap_err().is_cancelled());
+        ledger.expect(&[]);
+        assert_eq!(ledger.now(), 4000);
+    });
+}
+
+/// The same for a child.
+#[test]
+fn a_cancelled_child_does_not_go_on_while_what_it_forgot_drains() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let child = g.spawn(forgets_and_goes_on(ledger.clone()));
+            sleep(secs(1)).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[]);
+        assert_eq!(ledger.now(), 4000);
     });
 }

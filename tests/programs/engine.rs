@@ -8,7 +8,7 @@ use super::{
     grammar::Program,
     interpret::{Pace, execute},
     ledger::{Entry, Ledger},
-    oracle,
+    oracle::complaints,
 };
 
 /// Under the simulator, with the schedule of that seed: what is wrong.
@@ -47,10 +47,4 @@ pub fn on_threads(program: &Program) -> Ledger {
     let program = program.clone();
     async_std::task::block_on(execute(program, Pace::Hurried, ledger.clone()));
     ledger
-}
-
-/// What the oracle says, as text.
-pub fn complaints(program: &Program, entries: &[Entry], pace: Pace) -> Option<String> {
-    let complaints = oracle::check(program, entries, pace);
-    (!complaints.is_empty()).then(|| format!("\n  {}", complaints.join("\n  ")))
 }

@@ -20,24 +20,31 @@ enum Palette {
     All,
 }
 
-/// At most so many steps in a program.
-const STEPS: u32 = 24;
-const DEPTH: u32 = 5;
-
 /// A program with numbered steps.
+#[cfg(not(shuttle))]
 pub fn program(source: &mut impl Choose) -> Program {
+    made(source, 24, 5)
+}
+
+/// One with at most so many steps, and not deep.
+#[cfg(shuttle)]
+pub fn small(source: &mut impl Choose, steps: u32) -> Program {
+    made(source, steps, 3)
+}
+
+fn made(source: &mut impl Choose, steps: u32, depth: u32) -> Program {
     let palette = match source.below(2) {
         0 => Palette::Known,
         _ => Palette::All,
     };
     let exact = palette == Palette::Known || source.below(4) == 0;
-    let budget = 1 + source.below(STEPS);
+    let budget = 1 + source.below(steps);
     let mut maker = Maker {
         source,
         palette,
         budget,
     };
-    let block = maker.block(DEPTH);
+    let block = maker.block(depth);
     let mut program = Program::new(exact, block);
     if maker.one_in(6) {
         program.root.deadline = Some(maker.ticks());
@@ -200,6 +207,7 @@ impl<C: Choose> Maker<'_, C> {
             up: self.up(),
             way,
             fate: self.fate(),
+            bomb: self.palette == Palette::All && self.one_in(20),
             block: self.block(depth),
         }
     }

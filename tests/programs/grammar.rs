@@ -152,6 +152,8 @@ pub struct Spawn {
     pub way: Way,
     pub block: Block,
     pub fate: Fate,
+    /// The destructor of its output panics.
+    pub bomb: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,38 +191,33 @@ pub struct Start {
     pub block: Block,
 }
 
+/// The block inside an act, by whichever kind of reference there is to the act.
+macro_rules! inside {
+    ($act:ident, $as_ref:ident) => {
+        match $act {
+            Act::Open(Open { block, .. })
+            | Act::Timeout(_, block)
+            | Act::Enter(Enter { block, .. })
+            | Act::Shield(block)
+            | Act::Bracket { block, .. }
+            | Act::Race(_, block)
+            | Act::Forget(_, block)
+            | Act::Spawn(Spawn { block, .. })
+            | Act::Start(Start { block, .. }) => Some(block),
+            Act::Blocking(blocking) => blocking.run.$as_ref(),
+            _ => None,
+        }
+    };
+}
+
 impl Act {
     /// The block inside.
     pub fn block(&self) -> Option<&Block> {
-        match self {
-            Act::Open(Open { block, .. })
-            | Act::Timeout(_, block)
-            | Act::Enter(Enter { block, .. })
-            | Act::Shield(block)
-            | Act::Bracket { block, .. }
-            | Act::Race(_, block)
-            | Act::Forget(_, block)
-            | Act::Spawn(Spawn { block, .. })
-            | Act::Start(Start { block, .. }) => Some(block),
-            Act::Blocking(blocking) => blocking.run.as_ref(),
-            _ => None,
-        }
+        inside!(self, as_ref)
     }
 
     pub fn block_mut(&mut self) -> Option<&mut Block> {
-        match self {
-            Act::Open(Open { block, .. })
-            | Act::Timeout(_, block)
-            | Act::Enter(Enter { block, .. })
-            | Act::Shield(block)
-            | Act::Bracket { block, .. }
-            | Act::Race(_, block)
-            | Act::Forget(_, block)
-            | Act::Spawn(Spawn { block, .. })
-            | Act::Start(Start { block, .. }) => Some(block),
-            Act::Blocking(blocking) => blocking.run.as_mut(),
-            _ => None,
-        }
+        inside!(self, as_mut)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What code holds while it runs: the groups around it, and what its block owns.
 
+#[cfg(not(shuttle))]
+use std::thread::{self, ThreadId};
 use std::{
     sync::{
         Arc,
@@ -12,10 +14,12 @@ use headcount::{
     Deferred, JoinHandle, Scope, StartError, Started, SupervisedHandle, Supervisor, TaskError,
     TaskGroup,
 };
+#[cfg(shuttle)]
+use shuttle::thread::{self, ThreadId};
 
 use super::{
     grammar::{Id, Way},
-    ledger::{Boxed, Ledger, Oops, Payload, Tracked, Watched},
+    ledger::{Boxed, By, Ledger, Oops, Payload, Reason, Tracked, Watched},
 };
 
 /// A group that code can spawn into.
@@ -88,11 +92,12 @@ impl Home {
 }
 
 impl Opened {
-    pub fn cancel(&self) {
+    /// With the step as the reason.
+    pub fn cancel(&self, by: By) {
         match self {
-            Opened::Group(group) => group.cancel(),
-            Opened::Scope(scope) => scope.cancel(),
-            Opened::Supervise(supervisor) => supervisor.cancel(),
+            Opened::Group(group) => group.cancel_with(by.to_string()),
+            Opened::Scope(scope) => scope.cancel_with(by.to_string()),
+            Opened::Supervise(supervisor) => supervisor.cancel_with(by.to_string()),
         }
     }
 
@@ -136,14 +141,14 @@ impl Kept {
     pub async fn wait(self) -> Result<Tracked, Missing> {
         match self.handle {
             Handle::Join(handle) => handle.await.map_err(|error| match error {
-                _ if error.is_cancelled() => Missing::Cancelled,
+                _ if error.is_cancelled() => Missing::Cancelled(None),
                 _ if error.is_panicked() => Missing::Panicked(None),
                 _ => Missing::Failed(None),
             }),
             Handle::Supervised(handle) => handle.await.map_err(|error| match error {
                 TaskError::Failed(error) => Missing::Failed(Some(error)),
                 TaskError::Panicked(payload) => Missing::Panicked(Some(payload)),
-                TaskError::Cancelled(_) => Missing::Cancelled,
+                TaskError::Cancelled(reason) => Missing::Cancelled(Some(Reason::of(&reason))),
             }),
         }
     }
@@ -151,32 +156,51 @@ impl Kept {
 
 /// Why a handle has no output; with what it owns.
 pub enum Missing {
-    Cancelled,
+    Cancelled(Option<Reason>),
     Failed(Option<Oops>),
     Panicked(Option<Payload>),
 }
 
 /// What a child sends when it has started.
-pub struct Token(Arc<AtomicBool>);
+pub struct Token(Arc<Sent>);
 
 /// Looks at what became of a token.
-pub struct Sending(Arc<AtomicBool>);
+pub struct Sending(Arc<Sent>);
+
+struct Sent {
+    /// The thread that sends it.
+    by: ThreadId,
+    /// The call has not come back.
+    sending: AtomicBool,
+    refused: AtomicBool,
+}
 
 impl Token {
+    /// To be sent at once.
     pub fn new() -> (Token, Sending) {
-        let taken = Arc::new(AtomicBool::new(false));
-        (Token(taken.clone()), Sending(taken))
+        let sent = Arc::new(Sent {
+            by: thread::current().id(),
+            sending: AtomicBool::new(true),
+            refused: AtomicBool::new(false),
+        });
+        (Token(sent.clone()), Sending(sent))
     }
+}
 
-    pub fn taken(&self) {
-        self.0.store(true, Ordering::SeqCst);
+impl Drop for Token {
+    fn drop(&mut self) {
+        // By the call itself; and not by a caller that is cancelled when it has been given it.
+        if self.0.sending.load(Ordering::SeqCst) && thread::current().id() == self.0.by {
+            self.0.refused.store(true, Ordering::SeqCst);
+        }
     }
 }
 
 impl Sending {
-    /// It was dropped, and the caller of `start` never had it.
+    /// After the call: it has dropped the token.
     pub fn was_refused(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && !self.0.load(Ordering::SeqCst)
+        self.0.sending.store(false, Ordering::SeqCst);
+        self.0.refused.load(Ordering::SeqCst)
     }
 }
 
@@ -252,8 +276,6 @@ struct Bomb(Ledger, Id);
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.0.throw(self.1);
-        }
+        self.0.throw_in_drop(self.1);
     }
 }

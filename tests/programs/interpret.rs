@@ -1,19 +1,25 @@
 //! Runs a program on the public interface of the crate: its steps, one after the other.
 
-use std::{panic::AssertUnwindSafe, panic::catch_unwind, panic::resume_unwind, time::Duration};
+mod boundaries;
+mod children;
+mod closures;
+mod releases;
+
+#[cfg(not(shuttle))]
+use std::thread;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use headcount::{CancelScope, Deferred, GroupError, Options, Started, TaskGroup, time::Instant};
+use headcount::{CancelScope, Started, time::Instant};
+#[cfg(shuttle)]
+use shuttle::thread;
 
 use super::{
-    grammar::{
-        Act, Block, Blocking, Ends, Enter, Fate, Id, Open, Opener, Program, ROOT, Release, Spawn,
-        Start, Step, second,
-    },
-    homes::{Home, Kept, Missing, Opened, Stack, Token},
+    grammar::{Act, Block, Id, Program, ROOT, Step},
+    homes::{Home, Opened, Stack, Token},
     ledger::{
-        Boxed, Ending, Event, Joined, Ledger, Oops, Origin, Outcome, Place, Tracked, Watched,
-        caught, parse, returned, thrower,
+        Boxed, Event, Ledger, Oops, Origin, Outcome, Place, Tracked, Watched, caught, returned,
+        thrower,
     },
 };
 
@@ -22,6 +28,9 @@ use super::{
 pub enum Pace {
     /// In virtual time.
     Virtual,
+    /// In virtual time, which stands still while anybody can run; other threads run between any two
+    /// steps.
+    Interleaved,
     /// A sleep is a few checkpoints, and a deadline is near. Nothing is said about when it passes.
     Hurried,
 }
@@ -72,14 +81,16 @@ pub fn lasting(id: Id, ticks: u8, exact: bool) -> Duration {
 impl Env {
     fn lasting(&self, id: Id, ticks: u8) -> Duration {
         match self.pace {
-            Pace::Virtual => lasting(id, ticks, self.exact),
+            Pace::Virtual | Pace::Interleaved => lasting(id, ticks, self.exact),
             Pace::Hurried => Duration::from_micros(u64::from(ticks) * 20),
         }
     }
 
     async fn sleep(&self, id: Id, ticks: u8) {
         match self.pace {
-            Pace::Virtual => headcount::time::sleep(self.lasting(id, ticks)).await,
+            Pace::Virtual | Pace::Interleaved => {
+                headcount::time::sleep(self.lasting(id, ticks)).await;
+            }
             Pace::Hurried => {
                 for _ in 0..ticks {
                     headcount::checkpoint().await;
@@ -238,16 +249,19 @@ impl Env {
                     self.join(kept).await;
                 }
             }
-            Act::CancelChild => drop(stack.with_handle(Kept::cancel)),
+            Act::CancelChild => drop(stack.with_handle(|kept| {
+                self.ledger.note(Event::Requested(kept.id, id));
+                kept.cancel();
+            })),
             Act::CancelGroup { up, thread } => {
                 let home = self.home(*up).clone();
-                self.ledger.note(Event::Requested(home.id));
-                here_or_there(*thread, move || home.opened.cancel());
+                self.ledger.note(Event::Requested(home.id, id));
+                here_or_there(*thread, move || home.opened.cancel(id));
             }
             Act::CancelScope { up, thread } => {
-                if let Some((id, scope)) = self.scope(*up).cloned() {
-                    self.ledger.note(Event::Requested(id));
-                    here_or_there(*thread, move || scope.cancel());
+                if let Some((scope_id, scope)) = self.scope(*up).cloned() {
+                    self.ledger.note(Event::Requested(scope_id, id));
+                    here_or_there(*thread, move || scope.cancel_with(id.to_string()));
                 }
             }
             Act::Deadline { up, after } => {
@@ -258,185 +272,11 @@ impl Env {
             }
             Act::Shutdown { up, grace } => {
                 let home = self.home(*up);
-                self.ledger.note(Event::Requested(home.id));
+                self.ledger.note(Event::Asked(home.id, id));
                 home.opened.shutdown(self.lasting(id, *grace));
             }
         }
         Ok(())
-    }
-
-    async fn open(&self, id: Id, open: Open) -> Result<Tracked, GroupError<Oops>> {
-        let limited = open.limit.is_some();
-        let options = self.options(id, &open);
-        let Open { opener, block, .. } = open;
-        let env = self.clone();
-        let body = move |opened| env.in_group(id, limited, opened).watched(block);
-        let opening: Boxed<_> = match opener {
-            Opener::Group => Box::pin(options.group(|g| body(Opened::Group(g)))),
-            Opener::Scope => Box::pin(options.scope(|s| body(Opened::Scope(s)))),
-            Opener::Supervise => Box::pin(options.supervise(|s| body(Opened::Supervise(s)))),
-        };
-        let outcome = |result: &Result<_, _>| self.outcome(id, result);
-        returned(&self.ledger, id, opening, outcome).await
-    }
-
-    fn options(&self, id: Id, open: &Open) -> Options {
-        let mut options = Options::new();
-        if let Some(limit) = open.limit {
-            options = options.limit(limit.into());
-        }
-        if let Some(grace) = open.grace {
-            options = options.grace(self.lasting(id, grace));
-        }
-        if let Some(deadline) = open.deadline {
-            options = options.deadline(Instant::now() + self.lasting(id, deadline));
-        }
-        if id == ROOT {
-            let env = self.clone();
-            options = options.on_suppressed(move |left| env.report(left.text(), Place::Suppressed));
-        }
-        options
-    }
-
-    /// The real error of an inner group becomes one of this code, if it is to be handed on.
-    fn hand_on(
-        &self,
-        id: Id,
-        result: Result<Tracked, GroupError<Oops>>,
-        propagate: bool,
-    ) -> Result<(), Oops> {
-        match result {
-            Err(error) if propagate && !error.is_cancelled() => Err(Oops(id)),
-            _ => Ok(()),
-        }
-    }
-
-    fn outcome(&self, id: Id, result: &Result<Tracked, GroupError<Oops>>) -> Outcome {
-        let Err(error) = result else {
-            return Outcome::Value;
-        };
-        for failure in error.failures() {
-            let origin = Origin::Error(failure.error().0);
-            let place = Place::Failures(id);
-            self.ledger.note(Event::Reported(origin, place));
-        }
-        for failure in error.cleanup_failures() {
-            self.report(&failure.error().to_string(), Place::Cleanups(id));
-        }
-        let (failures, cleanups) = (error.failures().len(), error.cleanup_failures().len());
-        match error.is_cancelled() {
-            true => Outcome::SaysCancelled(failures, cleanups),
-            false => Outcome::Failed(failures, cleanups),
-        }
-    }
-
-    fn report(&self, text: &str, place: Place) {
-        let origin = parse(text).unwrap_or_else(|| panic!("whose is this: {text}"));
-        self.ledger.note(Event::Reported(origin, place));
-    }
-
-    async fn enter(&self, id: Id, enter: &Enter) -> Result<(), Oops> {
-        let scope = match enter.timeout {
-            Some(ticks) => CancelScope::with_timeout(self.lasting(id, ticks)),
-            None => CancelScope::new(),
-        };
-        if enter.shielded {
-            scope.shield(true);
-        }
-        if enter.early {
-            self.ledger.note(Event::Requested(id));
-            scope.cancel();
-        }
-        let mut env = self.at(id);
-        env.scopes.push((id, scope.clone()));
-        let entered = scope.enter(env.watched(enter.block.clone()));
-        let outcome = |result: &Result<_, _>| match result {
-            Ok(result) => returned_value(result),
-            Err(_) => Outcome::Cancelled,
-        };
-        match returned(&self.ledger, id, entered, outcome).await {
-            Ok(result) => result.map(drop),
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn bracket(
-        &self,
-        env: Env,
-        acquire: u8,
-        block: Block,
-        release: Release,
-    ) -> impl Future<Output = Result<Tracked, Oops>> + Send + use<> {
-        let (id, taker, releaser) = (env.unit, env.clone(), env.clone());
-        headcount::bracket(
-            async move {
-                taker.sleep(id, acquire).await;
-                taker.ledger.note(Event::Deferred(second(id)));
-                Ok(taker.ledger.resource(second(id)))
-            },
-            move |guard| {
-                let (ledger, code) = (env.ledger.clone(), env.code(block, None));
-                let holding = async move {
-                    let result = code.await;
-                    drop(guard);
-                    result
-                };
-                Watched::new(&ledger, id, Box::pin(holding))
-            },
-            move |resource| releaser.release(second(id), release, resource),
-        )
-    }
-
-    fn defer(&self, id: Id, release: Release) -> Deferred<Tracked> {
-        self.ledger.note(Event::Deferred(id));
-        let env = self.clone();
-        headcount::defer(self.ledger.resource(id), move |resource| {
-            env.release(id, release, resource)
-        })
-    }
-
-    fn release(
-        self,
-        id: Id,
-        release: Release,
-        resource: Tracked,
-    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
-        /// Notes when the release is dropped half-way.
-        struct Unfinished(Ledger, Id);
-        impl Drop for Unfinished {
-            fn drop(&mut self) {
-                self.0.note(Event::Cut(self.1));
-            }
-        }
-        async move {
-            let _resource = resource;
-            self.ledger.note(Event::Releasing(id));
-            let unfinished = Unfinished(self.ledger.clone(), id);
-            if release.nested {
-                let env = self.clone();
-                let inner = headcount::group(async move |g: TaskGroup<'static, Oops>| {
-                    g.spawn(async move { env.sleep(id, release.takes).await });
-                    Ok(())
-                });
-                let _ = inner.await;
-            } else {
-                self.sleep(id, release.takes).await;
-            }
-            std::mem::forget(unfinished);
-            let ended = |ending| self.ledger.note(Event::Released(id, ending));
-            match release.ends {
-                Ends::Well => ended(Ending::Value),
-                Ends::Failing => {
-                    ended(Ending::Error(id));
-                    return Err(format!("release {id}"));
-                }
-                Ends::Panicking => {
-                    ended(Ending::Panic(id));
-                    self.ledger.throw(id);
-                }
-            }
-            Ok(())
-        }
     }
 
     /// Polls the block beside a timer, and gives it back if the timer is first.
@@ -452,132 +292,6 @@ impl Env {
             Either::Right(((), loser)) => Ok(Some(loser)),
         }
     }
-
-    async fn spawn(&self, id: Id, spawn: &Spawn, stack: &mut Stack) {
-        let home = self.home(spawn.up).clone();
-        let child = self.child(id, &home).watched(spawn.block.clone());
-        let may_wait = !(home.limited && self.holds);
-        let kept = home.spawn(id, spawn.way, child, may_wait).await;
-        self.ledger.note(Event::Spawned(id));
-        if let Some(kept) = kept {
-            self.keep(id, kept, spawn.fate, stack);
-        }
-    }
-
-    fn keep(&self, id: Id, kept: Kept, fate: Fate, stack: &mut Stack) {
-        match fate {
-            Fate::Dropped => drop(kept),
-            Fate::Kept => stack.handle(kept),
-            Fate::Leaked => {
-                self.ledger.note(Event::Leaked(id));
-                std::mem::forget(kept);
-            }
-        }
-    }
-
-    async fn join(&self, kept: Kept) {
-        let id = kept.id;
-        let joined = match kept.wait().await {
-            Ok(_) => Joined::Value,
-            Err(Missing::Cancelled) => Joined::Cancelled,
-            Err(Missing::Failed(error)) => {
-                if let Some(Oops(error)) = error {
-                    let (origin, place) = (Origin::Error(error), Place::Handle(id));
-                    self.ledger.note(Event::Reported(origin, place));
-                }
-                Joined::Failed
-            }
-            Err(Missing::Panicked(payload)) => {
-                if let Some(payload) = payload {
-                    let (origin, place) = (Origin::Panic(thrower(payload).0), Place::Handle(id));
-                    self.ledger.note(Event::Reported(origin, place));
-                }
-                Joined::Panicked
-            }
-        };
-        self.ledger.note(Event::Joined(id, joined));
-    }
-
-    async fn start(&self, id: Id, start: &Start) {
-        let home = self.home(start.up).clone();
-        let env = self.child(id, &home);
-        let (block, after) = (start.block.clone(), usize::from(start.sends_after));
-        if home.limited && self.holds {
-            return;
-        }
-        let child = move |started| {
-            let (ledger, unit) = (env.ledger.clone(), env.unit);
-            Watched::new(&ledger, unit, env.code(block, Some((started, after))))
-        };
-        let Some(starting) = home.start(child) else {
-            return;
-        };
-        let outcome = |result: &Result<Token, _>| match result {
-            Ok(token) => {
-                token.taken();
-                Outcome::Value
-            }
-            Err(_) => Outcome::NotStarted,
-        };
-        let result = returned(&self.ledger, second(id), starting, outcome).await;
-        if let Some(Oops(error)) = result.err().and_then(|error| error.into_error()) {
-            let (origin, place) = (Origin::Error(error), Place::Start(id));
-            self.ledger.note(Event::Reported(origin, place));
-        }
-    }
-
-    fn block(&self, id: Id, blocking: &Blocking, stack: &mut Stack) {
-        let outwards = (0..self.homes.len()).map(|n| self.home(blocking.up.wrapping_add(n as u8)));
-        let Some((home, group)) = outwards.into_iter().find_map(Home::parallel) else {
-            return;
-        };
-        let (env, asks) = (self.child(id, home), blocking.asks);
-        let (closure, run) = (Closure::new(&self.ledger, id), blocking.run.clone());
-        let handle = group.spawn_blocking(move |token| {
-            let closure = closure;
-            closure.0.note(Event::Polled(id));
-            for _ in 0..asks {
-                token.is_cancelled();
-            }
-            let result = match run {
-                Some(block) => env.run(block),
-                None => Ok(()),
-            };
-            closure.0.note(Event::Ready(
-                id,
-                match &result {
-                    Ok(()) => Ending::Value,
-                    Err(Oops(id)) => Ending::Error(*id),
-                },
-            ));
-            result.map(|()| closure.0.output(id))
-        });
-        self.ledger.note(Event::Spawned(id));
-        let kept = Kept::new(id, home, handle);
-        self.keep(id, kept, blocking.fate, stack);
-    }
-
-    /// Calls `run` on this thread, which may be blocked.
-    fn run(self, block: Block) -> Result<(), Oops> {
-        let (closure, id, env) = (self.unit, second(self.unit), self.clone());
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            headcount::run(|g| env.in_group(id, false, Opened::Group(g)).watched(block))
-        }));
-        match called {
-            Ok(result) => {
-                let outcome = self.outcome(id, &result);
-                self.ledger.note(Event::Returned(id, outcome));
-                self.hand_on(closure, result, true)
-            }
-            Err(payload) => {
-                let (by, payload) = thrower(payload);
-                let panicked = Outcome::Panicked(by);
-                self.ledger.note(Event::Returned(id, panicked));
-                self.ledger.note(Event::Ready(closure, Ending::Panic(by)));
-                resume_unwind(payload)
-            }
-        }
-    }
 }
 
 fn returned_value(result: &Result<Tracked, Oops>) -> Outcome {
@@ -590,23 +304,6 @@ fn returned_value(result: &Result<Tracked, Oops>) -> Outcome {
 fn here_or_there(there: bool, call: impl FnOnce() + Send + 'static) {
     match there {
         false => call(),
-        true => std::thread::spawn(call).join().unwrap(),
-    }
-}
-
-/// A blocking closure's life, as `Watched` for code.
-struct Closure(Ledger, Id);
-
-impl Closure {
-    fn new(ledger: &Ledger, id: Id) -> Self {
-        ledger.note(Event::Made(id));
-        Closure(ledger.clone(), id)
-    }
-}
-
-impl Drop for Closure {
-    fn drop(&mut self) {
-        self.0.note(Event::Dropping(self.1));
-        self.0.note(Event::Dropped(self.1));
+        true => thread::spawn(call).join().unwrap(),
     }
 }

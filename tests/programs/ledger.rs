@@ -9,11 +9,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use headcount::time::Instant;
+use headcount::{CancelKind, CancelReason, time::Instant};
 
 use super::grammar::Id;
 
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// The step that does something to another.
+pub type By = Id;
 pub type Payload = Box<dyn Any + Send>;
 
 /// The error of the programs: of a step that fails, or of one that hands on the error of its group.
@@ -64,6 +66,33 @@ pub enum Ending {
     Panic(Id),
 }
 
+/// Why something was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// On request, of that step if it is one that says so.
+    Explicit(Option<By>),
+    Deadline,
+    SiblingFailed,
+    BodyFailed,
+    Dropped,
+    Shutdown,
+}
+
+impl Reason {
+    pub fn of(reason: &CancelReason) -> Self {
+        let message = reason.message.as_deref();
+        match reason.kind {
+            CancelKind::Explicit => Reason::Explicit(message.map(|by| by.parse().unwrap())),
+            CancelKind::Deadline => Reason::Deadline,
+            CancelKind::SiblingFailed => Reason::SiblingFailed,
+            CancelKind::BodyFailed => Reason::BodyFailed,
+            CancelKind::Dropped => Reason::Dropped,
+            CancelKind::Shutdown => Reason::Shutdown,
+            kind => panic!("what is {kind:?}?"),
+        }
+    }
+}
+
 /// What a boundary, or the caller's side of a `start`, returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -96,7 +125,9 @@ pub enum Event {
     Ready(Id, Ending),
     Dropping(Id),
     Dropped(Id),
-    /// The opener's future went back to who awaits it.
+    /// An opener's future is polled for the first time.
+    Entered(Id),
+    /// It went back to who awaits it.
     Returned(Id, Outcome),
     /// A foreign combinator drops the block of this step half-way.
     Lost(Id),
@@ -120,8 +151,14 @@ pub enum Event {
     Released(Id, Ending),
     /// The release's future was dropped before its end.
     Cut(Id),
-    /// Somebody asks this group or scope to end.
-    Requested(Id),
+    /// A step asks this group, scope or child to end.
+    Requested(Id, By),
+    /// A step asks this group to stop.
+    Asked(Id, By),
+    /// Why it was cancelled, as it says when it has ended.
+    Because(Id, Option<Reason>),
+    /// This scope says that it caught what it caused.
+    Caught(Id),
     /// Somebody moves the deadline of this scope.
     Moved(Id),
     Threw(Id),
@@ -147,6 +184,7 @@ impl Event {
             | Event::Ready(id, _)
             | Event::Dropping(id)
             | Event::Dropped(id)
+            | Event::Entered(id)
             | Event::Returned(id, _)
             | Event::Lost(id)
             | Event::LostDone(id)
@@ -162,7 +200,10 @@ impl Event {
             | Event::Releasing(id)
             | Event::Released(id, _)
             | Event::Cut(id)
-            | Event::Requested(id)
+            | Event::Requested(id, _)
+            | Event::Asked(id, _)
+            | Event::Because(id, _)
+            | Event::Caught(id)
             | Event::Moved(id)
             | Event::Threw(id)
             | Event::Born(Thing::Output(id) | Thing::Resource(id))
@@ -215,16 +256,32 @@ impl Ledger {
     }
 
     pub fn output(&self, id: Id) -> Tracked {
-        self.track(Thing::Output(id))
+        self.track(Thing::Output(id), false)
+    }
+
+    /// An output whose destructor panics.
+    pub fn bomb(&self, id: Id) -> Tracked {
+        self.track(Thing::Output(id), true)
     }
 
     pub fn resource(&self, id: Id) -> Tracked {
-        self.track(Thing::Resource(id))
+        self.track(Thing::Resource(id), false)
     }
 
-    fn track(&self, thing: Thing) -> Tracked {
+    fn track(&self, thing: Thing, bomb: bool) -> Tracked {
         self.note(Event::Born(thing));
-        Tracked(self.clone(), thing)
+        Tracked {
+            ledger: self.clone(),
+            thing,
+            bomb,
+        }
+    }
+
+    /// Panics in a destructor, unless that would end the process.
+    pub fn throw_in_drop(&self, id: Id) {
+        if !std::thread::panicking() {
+            self.throw(id);
+        }
     }
 
     /// Panics without the panic hook, which would only print it.
@@ -235,11 +292,19 @@ impl Ledger {
 }
 
 /// One living thing.
-pub struct Tracked(Ledger, Thing);
+pub struct Tracked {
+    ledger: Ledger,
+    thing: Thing,
+    bomb: bool,
+}
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.0.note(Event::Died(self.1));
+        let died = Event::Died(self.thing);
+        self.ledger.note(died);
+        if self.bomb {
+            self.ledger.throw_in_drop(died.id());
+        }
     }
 }
 
@@ -341,6 +406,7 @@ pub async fn returned<T>(
     future: impl Future<Output = T>,
     outcome: impl FnOnce(&T) -> Outcome,
 ) -> T {
+    ledger.note(Event::Entered(id));
     match caught(future).await {
         Ok(value) => {
             ledger.note(Event::Returned(id, outcome(&value)));

@@ -7,8 +7,10 @@
 //! - `oracle` compares the ledger with the rules. It knows the program, and nothing of the kernel.
 //! - `reference` computes when everything ends, for programs where that is determined.
 //!
-//! `engine` runs one and asks the oracle. `tests/properties.rs` and `fuzz/` use it.
+//! `engine` runs one and asks the oracle. `tests/properties.rs` and `fuzz/` use it;
+//! `tests/shuttle/random.rs` does the same under shuttle.
 
+#[cfg(not(shuttle))]
 pub mod engine;
 pub mod generate;
 pub mod grammar;

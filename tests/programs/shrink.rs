@@ -113,6 +113,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Sleep(ticks) | Act::Heed(ticks) => *ticks = 1,
         Act::Timeout(ticks, _) | Act::Race(ticks, _) | Act::Forget(ticks, _) => *ticks = 1,
         Act::Start(start) => start.sends_after = 0,
+        Act::Spawn(spawn) => spawn.bomb = false,
         _ => {}
     });
 }

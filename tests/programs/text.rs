@@ -108,9 +108,11 @@ fn around(act: &Act) -> (String, String) {
             let group = target("g", spawn.up);
             (
                 format!("{}{group}.{method}(async ", kept(spawn.fate)),
-                match spawn.way {
-                    Way::WhenFree => ").await",
-                    _ => ")",
+                match (spawn.way, spawn.bomb) {
+                    (Way::WhenFree, false) => ").await",
+                    (Way::WhenFree, true) => "; PanicOnDrop).await",
+                    (_, false) => ")",
+                    (_, true) => "; PanicOnDrop)",
                 },
             )
         }

@@ -32,6 +32,19 @@ pub enum Choice {
     Pct(usize),
     /// Every schedule with at most so many preemptions.
     All(usize),
+    /// The first so many of those.
+    First {
+        preemptions: usize,
+        schedules: usize,
+    },
+}
+
+/// Schedules of each of the two random kinds that are wanted of a program.
+pub fn schedules() -> usize {
+    match std::env::var("SHUTTLE_SCHEDULES") {
+        Ok(number) => number.parse().expect("SHUTTLE_SCHEDULES is a number"),
+        Err(_) => SCHEDULES,
+    }
 }
 
 /// Runs `program` under random schedules of both kinds, as many as the environment says.
@@ -42,10 +55,7 @@ pub fn explore(program: impl Fn() + Send + Sync + Clone + 'static) {
         Runner::new(replay, config(FailurePersistence::Print)).run(program);
         return;
     }
-    let schedules = match std::env::var("SHUTTLE_SCHEDULES") {
-        Ok(number) => number.parse().expect("SHUTTLE_SCHEDULES is a number"),
-        Err(_) => SCHEDULES,
-    };
+    let schedules = schedules();
     for choice in [Choice::Random(schedules), Choice::Pct(schedules)] {
         let start = std::time::Instant::now();
         let ran = run(choice, FailurePersistence::Print, program.clone());
@@ -107,6 +117,15 @@ fn run(
         Choice::All(bound) => go(
             DfsScheduler::new(None, false),
             Some(bound),
+            persistence,
+            program,
+        ),
+        Choice::First {
+            preemptions,
+            schedules,
+        } => go(
+            DfsScheduler::new(Some(schedules), false),
+            Some(preemptions),
             persistence,
             program,
         ),

@@ -7,6 +7,15 @@ use crate::{
     ledger::Ledger,
 };
 
+/// A child that leaves a mark when it has run.
+fn child(ledger: &Ledger, name: &'static str) -> impl Future<Output = ()> + use<> {
+    let witness = ledger.clone();
+    ledger.child(name, async move {
+        checkpoint().await;
+        witness.mark(name);
+    })
+}
+
 /// Places go from one child to the next: all of them run, one at a time.
 #[test]
 fn every_child_in_line_has_its_turn() {
@@ -14,11 +23,7 @@ fn every_child_in_line_has_its_turn() {
         let ledger = Ledger::new();
         let opening = Options::new().limit(1).group(async |g| {
             for name in ["one", "two", "three"] {
-                let witness = ledger.clone();
-                g.spawn(ledger.child(name, async move {
-                    checkpoint().await;
-                    witness.mark(name);
-                }));
+                g.spawn(child(&ledger, name));
             }
             Ok::<_, u32>(())
         });
@@ -37,16 +42,9 @@ fn a_place_is_not_lost_with_the_child_it_was_for() {
     explore_all(1, || {
         let ledger = Ledger::new();
         let opening = Options::new().limit(1).group(async |g| {
-            let child = |name| {
-                let witness = ledger.clone();
-                ledger.child(name, async move {
-                    checkpoint().await;
-                    witness.mark(name);
-                })
-            };
-            g.spawn(child("one"));
-            let two = g.spawn(child("two"));
-            g.spawn(child("three"));
+            g.spawn(child(&ledger, "one"));
+            let two = g.spawn(child(&ledger, "two"));
+            g.spawn(child(&ledger, "three"));
             ledger.thread(move || two.cancel());
             Ok::<_, u32>(())
         });
@@ -63,18 +61,11 @@ fn a_line_breaks_up_when_the_group_is_cancelled() {
     explore(|| {
         let ledger = Ledger::new();
         let opening = Options::new().limit(1).group(async |g| {
-            let child = |name| {
-                let witness = ledger.clone();
-                ledger.child(name, async move {
-                    checkpoint().await;
-                    witness.mark(name);
-                })
-            };
-            g.spawn(child("one"));
-            g.spawn(child("two"));
+            g.spawn(child(&ledger, "one"));
+            g.spawn(child(&ledger, "two"));
             let handle = g.clone();
             ledger.thread(move || handle.cancel());
-            g.spawn_when_free(child("three")).await;
+            g.spawn_when_free(child(&ledger, "three")).await;
             Ok::<_, u32>(())
         });
         if let Err(error) = ledger.root(opening) {

@@ -6,6 +6,8 @@
 
 mod engine;
 mod ledger;
+#[path = "../programs/mod.rs"]
+mod programs;
 
 mod adoption;
 mod blocking;
@@ -15,6 +17,7 @@ mod failures;
 mod handles;
 mod limits;
 mod panics;
+mod random;
 mod releases;
 mod runs;
 mod spawning;

@@ -15,10 +15,8 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
             continue;
         };
         let children = story.shape.sites.iter();
-        let children = children.filter(|(_, site)| {
-            site.parent == Some(group)
-                && matches!(site.kind, Kind::Child | Kind::StartedChild | Kind::Closure)
-        });
+        let children =
+            children.filter(|(_, site)| site.parent == Some(group) && site.kind.is_child());
         let mut changes: BTreeMap<usize, i32> = BTreeMap::new();
         for (&child, _) in children {
             let Some(begun) = story.place(child, |event| matches!(event, Event::Polled(_))) else {

@@ -109,7 +109,7 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
         }
         Origin::Panic(_) => match place {
             Place::Root | Place::Suppressed => true,
-            Place::Cleanups(id) | Place::Handle(id) => around(id),
+            Place::Cleanups(id) | Place::Handle(id) => story.panic_climbs(by).contains(&id),
             _ => false,
         },
         Origin::Release(_) => match place {
@@ -149,7 +149,7 @@ fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
             with_its_scope || (supervised && by != group && with_its_handle) || with_its_call
         }
         // A supervised child's.
-        _ => story.climbs(by).into_iter().any(|id| {
+        _ => story.panic_climbs(by).into_iter().any(|id| {
             let group = story.shape.group_of(id).filter(|group| *group != id);
             let supervised = group.is_some_and(|group| story.shape.is_supervised(group));
             supervised && (leaked(id) || forgotten(story.shape.code_of(id)))

@@ -62,7 +62,9 @@ fn fits(
 ) -> bool {
     let requested = || {
         story
-            .place(id, |event| matches!(event, Event::Requested(_)))
+            .place(id, |event| {
+                matches!(event, Event::Requested(..) | Event::Asked(..))
+            })
             .is_some()
     };
     match (kind, outcome) {
@@ -86,7 +88,7 @@ fn fits(
         ) => {
             // A body that returned its value keeps it, if it was not cancelled from above.
             let kept = inside.is_some() && !blocks;
-            !kept && (blocks || deadline || requested())
+            !kept && (blocks || deadline.is_some() || requested())
         }
         (Kind::Timeout(ticks), Outcome::TimedOut) => {
             let passed = story.of(id).next().is_none_or(|(made, _)| {
@@ -95,9 +97,9 @@ fn fits(
             });
             inside.is_none() && (passed || story.pace == Pace::Hurried)
         }
-        (Kind::Scope { timeout }, Outcome::Cancelled) => {
+        (Kind::Scope { timeout, .. }, Outcome::Cancelled) => {
             let moved = story.has(id, Event::Moved(id));
-            inside.is_none() && (timeout || moved || requested())
+            inside.is_none() && (timeout.is_some() || moved || requested())
         }
         (Kind::Timeout(_) | Kind::Scope { .. } | Kind::Shield | Kind::Bracket, outcome) => {
             match outcome {
@@ -132,7 +134,7 @@ fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined) -> b
         Joined::Failed => matches!(inside, Some(Ending::Error(_))),
         // Its destructor may have panicked, or what it left below.
         Joined::Panicked => story.entries.iter().any(|entry| {
-            let below = |by: Id| story.climbs(by).contains(&id);
+            let below = |by: Id| story.panic_climbs(by).contains(&id);
             matches!(entry.event, Event::Threw(by) if below(by))
         }),
         Joined::Cancelled => !matches!(inside, Some(Ending::Error(_) | Ending::Panic(_))),

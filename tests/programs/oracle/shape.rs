@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::programs::grammar::{Act, Block, Id, Open, Opener, Program, ROOT, Ticks, second};
+use crate::programs::grammar::{Act, Block, Id, Open, Opener, Program, ROOT, Ticks, Way, second};
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +15,20 @@ pub enum Kind {
         blocks: bool,
         limit: Option<u8>,
         grace: bool,
-        deadline: bool,
+        deadline: Option<Ticks>,
     },
     Timeout(Ticks),
     Scope {
-        timeout: bool,
+        timeout: Option<Ticks>,
+        shielded: bool,
     },
     Shield,
     Bracket,
     /// The caller's side of a `start`.
     StartCall,
-    Child,
+    Child {
+        daemon: bool,
+    },
     StartedChild,
     Closure,
     Release,
@@ -34,6 +37,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Requests from above are not visible below it.
+    pub fn is_shield(self) -> bool {
+        matches!(
+            self,
+            Kind::Shield | Kind::Release | Kind::Scope { shielded: true, .. }
+        )
+    }
+
+    /// It may be cancelled before its first poll.
+    pub fn is_child(self) -> bool {
+        matches!(
+            self,
+            Kind::Child { .. } | Kind::StartedChild | Kind::Closure
+        )
+    }
+
     pub fn is_boundary(self) -> bool {
         match self {
             Kind::Group { .. }
@@ -42,9 +61,11 @@ impl Kind {
             | Kind::Shield
             | Kind::Bracket
             | Kind::StartCall => true,
-            Kind::Child | Kind::StartedChild | Kind::Closure | Kind::Release | Kind::Foreign => {
-                false
-            }
+            Kind::Child { .. }
+            | Kind::StartedChild
+            | Kind::Closure
+            | Kind::Release
+            | Kind::Foreign => false,
         }
     }
 }
@@ -132,7 +153,7 @@ impl Shape {
     pub fn group_of(&self, id: Id) -> Option<Id> {
         match self.site(id).kind {
             Kind::Group { .. } => Some(id),
-            Kind::Child | Kind::StartedChild | Kind::Closure => self.site(id).parent,
+            kind if kind.is_child() => self.site(id).parent,
             _ => None,
         }
     }
@@ -196,8 +217,11 @@ impl Shape {
             }
             Act::Timeout(ticks, block) => self.inline(id, Kind::Timeout(*ticks), block, place),
             Act::Enter(enter) => {
-                let timeout = enter.timeout.is_some();
-                self.inline(id, Kind::Scope { timeout }, &enter.block, place);
+                let kind = Kind::Scope {
+                    timeout: enter.timeout,
+                    shielded: enter.shielded,
+                };
+                self.inline(id, kind, &enter.block, place);
             }
             Act::Shield(block) => self.inline(id, Kind::Shield, block, place),
             Act::Bracket { block, .. } => {
@@ -211,7 +235,10 @@ impl Shape {
                 inside.code = id;
                 self.block(block, &inside);
             }
-            Act::Spawn(spawn) => self.child(id, Kind::Child, spawn.up, &spawn.block, place),
+            Act::Spawn(spawn) => {
+                let daemon = spawn.way == Way::Daemon;
+                self.child(id, Kind::Child { daemon }, spawn.up, &spawn.block, place);
+            }
             Act::Start(start) => {
                 let (boundary, code) = (place.boundary, place.code);
                 self.add(second(id), Kind::StartCall, boundary, code, Some(code));
@@ -232,7 +259,7 @@ impl Shape {
                     blocks: true,
                     limit: None,
                     grace: false,
-                    deadline: false,
+                    deadline: None,
                 };
                 self.add(run, kind, id, id, None);
                 let mut inside = place.clone();
@@ -268,6 +295,6 @@ fn group(open: &Open) -> Kind {
         blocks: false,
         limit: open.limit,
         grace: open.grace.is_some(),
-        deadline: open.deadline.is_some(),
+        deadline: open.deadline,
     }
 }

@@ -52,6 +52,21 @@ impl<'a> Story<'a> {
         innermost.map_or(Vec::new(), |id| self.outwards(id, |_| true))
     }
 
+    /// The same for a panic. That of an output's destructor is one of the group that drops it, or of the
+    /// code that has the handle.
+    pub fn panic_climbs(&self, by: Id) -> Vec<Id> {
+        let mut climbs = self.climbs(by);
+        if self
+            .shape
+            .sites
+            .get(&by)
+            .is_some_and(|site| site.kind.is_child())
+        {
+            climbs.extend(self.outwards(self.shape.code_of(by), |_| true));
+        }
+        climbs
+    }
+
     /// From the site outwards; to the callers of `start` too, where a child has not started and is
     /// `called`.
     fn outwards(&self, id: Id, called: impl Fn(Id) -> bool) -> Vec<Id> {
@@ -158,7 +173,7 @@ impl<'a> Story<'a> {
             // The child of a `start`: nothing else happened meanwhile.
             None if self.shape.site(id).kind == Kind::StartedChild => {
                 let at_once = dropped.is_some() && made.map(|made| made + 2) == dropped;
-                at_once || self.pace == Pace::Hurried
+                at_once || self.pace != Pace::Virtual
             }
             // Dropped with the code that waited for a place under the limit.
             None => dropped.is_some(),
@@ -167,6 +182,23 @@ impl<'a> Story<'a> {
 
     pub fn has_any(&self, id: Id, fits: impl Fn(Event) -> bool) -> bool {
         self.place(id, fits).is_some()
+    }
+
+    /// Is the boundary, which is memory of that other code, open at that place in the ledger? Also if it
+    /// was forgotten.
+    pub fn is_open_in(&self, id: Id, code: Id, index: usize) -> bool {
+        let before =
+            |id, fits: fn(Event) -> bool| self.place(id, fits).is_some_and(|at| at < index);
+        let is_forgotten = |id: &Id| before(*id, |event| matches!(event, Event::Forgot(_)));
+        if !self.shape.holders(id).skip(1).any(|holder| holder == code) {
+            return false;
+        }
+        // What is forgotten is there for ever.
+        let between = self.shape.holders(id).skip(1).take_while(|id| *id != code);
+        let mut between = between.take_while(|id| !is_forgotten(id));
+        before(id, |event| matches!(event, Event::Entered(_)))
+            && !before(id, |event| matches!(event, Event::Returned(..)))
+            && !between.any(|id| before(id, |event| matches!(event, Event::Dropping(_))))
     }
 
     /// Was it, or something around it, taken away by a foreign combinator, so that it is not its own

@@ -3,6 +3,7 @@
 
 use crate::programs::{
     grammar::{Id, first},
+    interpret::Pace,
     ledger::{Event, Outcome},
     reference::{self, Known},
 };
@@ -20,24 +21,60 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
         let held_until = match (site.kind, outcome) {
             (Kind::StartCall, Outcome::Value) => story
                 .place(first(id), |event| matches!(event, Event::Sent(_)))
-                .map(|i| story.at(i)),
-            (Kind::StartCall, _) => last_below(story, first(id), returned),
+                .map(|i| (story.at(i), story.at(i))),
+            (Kind::StartCall, _) => match lost_below(story, first(id), returned) {
+                None => last_below(story, first(id), returned),
+                lost => lost,
+            },
             _ => last_below(story, id, returned),
         };
         let at = story.at(returned);
-        if held_until.is_some_and(|held| held != at) {
-            complaints.push(format!(
-                "{id} returned at {at}, and was held until {held_until:?}"
-            ));
+        if let Some((from, to)) = held_until.filter(|(from, to)| at < *from || at > *to) {
+            complaints.push(match from == to {
+                true => format!("{id} returned at {at}, and was held until {from}"),
+                false => format!("{id} returned at {at}, and was held until {from} to {to}"),
+            });
         }
     }
-    as_the_reference_says(story, complaints);
+    // It takes a poll for one step.
+    if story.pace == Pace::Virtual {
+        as_the_reference_says(story, complaints);
+    }
 }
 
 /// When the last thing at or below it happened.
-fn last_below(story: &Story<'_>, id: Id, before: usize) -> Option<u64> {
+fn last_below(story: &Story<'_>, id: Id, before: usize) -> Option<(u64, u64)> {
     let earlier = story.lives_below(id).filter(|&index| index < before);
-    earlier.max().map(|last| story.at(last))
+    earlier.max().map(|last| (story.at(last), story.at(last)))
+}
+
+/// From when to when the caller of a `start` may be held whose child ran in a scope that was forgotten.
+/// The child never ends, so nothing tells its caller but that a boundary around gives the scope up.
+/// That does so when its own code ends. If it is cancelled it may find out before, when it looks who
+/// inside is still polled, and then nothing shows when. What lived below ends first.
+fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)> {
+    let forgotten = story.forgotten(child).filter(|&index| index < before)?;
+    if story.has_any(child, |event| matches!(event, Event::Dropped(_))) {
+        return None;
+    }
+    let scope = story.shape.site(child).parent?;
+    let ends = |id: Id| {
+        let ended = |event| matches!(event, Event::Ready(..) | Event::Dropping(_));
+        let mut events = story.of(id);
+        events.find(|(index, event)| *index > forgotten && ended(*event))
+    };
+    let (given_up, how) = story
+        .shape
+        .ancestors(scope)
+        .filter_map(ends)
+        .min_by_key(|end| end.0)?;
+    let from = match how {
+        Event::Ready(..) => given_up,
+        _ => forgotten,
+    };
+    let (from, to) = (story.at(from), story.at(given_up));
+    let last = |id| last_below(story, id, before).map_or(0, |(at, _)| at);
+    Some((from.max(last(child)), to.max(last(scope))))
 }
 
 fn as_the_reference_says(story: &Story<'_>, complaints: &mut Complaints) {

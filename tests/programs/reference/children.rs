@@ -14,14 +14,18 @@ impl World {
     ) -> Sure<(Id, Option<usize>)> {
         let target = around.group(spawn.up);
         let group = target.id;
-        if !target.around {
+        if !target.around || spawn.bomb {
             return Err(Unknown);
         }
         let supervised = around.supervised.contains(&group);
         let cut = target.cut.or(self.requested(id));
-        let mut ended = now;
         let mut end = End::Cut;
         let at_once = cut.at.nanos == now.nanos;
+        // Cancelled before its first poll, but let in, it ends when its own executor drops it.
+        let mut ended = match at_once && cut.at > now {
+            true => now.next_turn(),
+            false => now,
+        };
         if at_once && (cut.by != around.task || !cut.at.is_same_turn(now)) {
             return Err(Unknown);
         }
