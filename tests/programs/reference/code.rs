@@ -201,7 +201,8 @@ impl World {
             Act::Deadline { up, after } => {
                 if let Some(scope) = around.scope(*up) {
                     let to = now.plus(self.nanos(id, *after)).nanos;
-                    self.cause(*now, What::Move { scope, to });
+                    let by = around.task;
+                    self.cause(*now, What::Move { scope, to, by });
                 }
             }
             Act::Shutdown { up, grace } => {

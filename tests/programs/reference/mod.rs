@@ -48,6 +48,7 @@ pub fn predict(program: &Program) -> Option<BTreeMap<Id, Known>> {
         let outside = code::Around::outside();
         world.open(ROOT, &program.root, &mut now, &outside).ok()?;
         match world.earliest_cause() {
+            Some(cause) if world.has_a_rival(&cause) => return None,
             Some(cause) => world.becomes_fact(cause),
             None => return Some(world.known),
         }
@@ -79,8 +80,8 @@ struct Cause {
 enum What {
     /// This boundary or child is asked to end, by code of that child.
     Request { whom: Id, by: Id },
-    /// The deadline of this scope is moved to that time.
-    Move { scope: Id, to: u64 },
+    /// The deadline of this scope is moved to that time, by code of that child.
+    Move { scope: Id, to: u64, by: Id },
 }
 
 #[derive(Default)]
@@ -151,7 +152,7 @@ impl World {
                 let known = self.requests.get(&whom);
                 known.is_some_and(|known| known.at <= cause.at)
             }
-            What::Move { scope, to } => {
+            What::Move { scope, to, .. } => {
                 let known = self.moves.get(&scope);
                 known.is_some_and(|known| known.contains(&(cause.at, to)))
             }
@@ -163,12 +164,30 @@ impl World {
         new.min_by_key(|cause| cause.at).copied()
     }
 
+    /// Does another task move the same deadline at the same instant? Then the schedule decides which
+    /// of the two is the last.
+    fn has_a_rival(&self, cause: &Cause) -> bool {
+        let What::Move { scope, by, .. } = cause.what else {
+            return false;
+        };
+        let rival = |other: &Cause| match other.what {
+            What::Move {
+                scope: same,
+                by: task,
+                ..
+            } => same == scope && task != by,
+            What::Request { .. } => false,
+        };
+        let then = |other: &&Cause| other.at.nanos == cause.at.nanos;
+        self.causes.iter().filter(then).any(rival)
+    }
+
     fn becomes_fact(&mut self, cause: Cause) {
         match cause.what {
             What::Request { whom, by } => {
                 self.requests.insert(whom, Cut { at: cause.at, by });
             }
-            What::Move { scope, to } => {
+            What::Move { scope, to, .. } => {
                 let moves = self.moves.entry(scope).or_default();
                 moves.push((cause.at, to));
                 moves.sort();
