@@ -4,8 +4,8 @@ use std::{future::pending, time::Duration};
 
 use futures_concurrency::future::Race;
 use headcount::{
-    CancelKind, cancelled, checkpoint, group, is_cancelled, is_shutting_down, scope, shield,
-    time::sleep, timeout,
+    CancelKind, Instant, Options, cancelled, checkpoint, group, is_cancelled, is_shutting_down,
+    scope, shield, time::sleep, timeout,
 };
 
 use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_once, secs, sim};
@@ -81,6 +81,29 @@ fn of_nested_graces_the_shortest_binds() {
             .await;
             assert_eq!(outcome.is_err(), outer < inner);
             ledger.expect(&[(end, "child cut")]);
+        });
+    }
+}
+
+/// Both are over when the group is polled at last: the earlier is the reason, and of two at one
+/// instant the deadline.
+#[test]
+fn of_a_deadline_and_a_grace_that_are_both_over_the_earlier_is_the_reason() {
+    for (deadline, grace, kind) in [
+        (1, 3, CancelKind::Deadline),
+        (3, 1, CancelKind::Shutdown),
+        (2, 2, CancelKind::Deadline),
+    ] {
+        sim(SEEDS, move || async move {
+            let options = Options::new().deadline(Instant::now() + secs(deadline));
+            let mut late = Box::pin(options.group(async |g| {
+                g.shutdown(secs(grace));
+                pending::<Result<(), Oops>>().await
+            }));
+            assert!(poll_once(&mut late).await.is_pending());
+            sleep(secs(5)).await;
+            let error = late.await.unwrap_err();
+            assert_eq!(error.reason().unwrap().kind, kind);
         });
     }
 }
