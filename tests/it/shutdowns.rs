@@ -8,7 +8,7 @@ use headcount::{
     scope, shield, time::sleep, timeout,
 };
 
-use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_once, secs, sim};
+use crate::support::{Ledger, Oops, Relay, SEEDS, done, ok, poll_once, secs, sim};
 
 /// Rule 24: `cancelled()` resolves in every task below, and nothing is cut.
 #[test]
@@ -176,6 +176,23 @@ fn a_forgotten_wait_for_a_request_holds_nobody_up() {
         .await;
         outcome.unwrap();
         assert_eq!(ledger.now(), 1000);
+    });
+}
+
+/// It leaves nothing behind in the boundary that it watched.
+#[test]
+fn a_dropped_wait_for_a_request_keeps_no_waker() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let relay = Relay::here().await;
+            let mut wait = Box::pin(cancelled());
+            assert!(relay.poll(&mut wait).is_pending());
+            assert_eq!(relay.kept(), 1);
+            drop(wait);
+            assert_eq!(relay.kept(), 0);
+            done()
+        });
+        outcome.await.unwrap();
     });
 }
 

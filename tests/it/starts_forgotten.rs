@@ -1,15 +1,14 @@
 //! Rules 12 and 30: what the child of a forgotten `start` says before it has started is not lost.
 
 use std::{
-    future::{Future, pending, poll_fn},
+    future::{pending, poll_fn},
     mem,
     sync::{Arc, Mutex},
-    task::{Context, Wake, Waker},
 };
 
 use headcount::{GroupError, Started, TaskGroup, group, scope, time::sleep};
 
-use crate::support::{Ledger, Oops, SEEDS, catch, done, poll_once, secs, sim};
+use crate::support::{Ledger, Oops, Relay, SEEDS, catch, done, poll_once, secs, sim};
 
 type Group = TaskGroup<'static, Oops>;
 
@@ -80,31 +79,18 @@ fn the_panic_of_a_forgotten_start_resumes_in_the_callers_boundary() {
 /// A start into a forgotten scope gives up, and keeps nothing of its caller: not even the waker.
 #[test]
 fn a_start_that_gives_up_lets_go_of_its_callers_waker() {
-    struct Counted(Waker);
-
-    impl Wake for Counted {
-        fn wake(self: Arc<Self>) {
-            self.0.wake_by_ref();
-        }
-    }
-
     sim(SEEDS, || async {
-        let waker = Arc::<Mutex<Option<Arc<Counted>>>>::default();
+        let slot = Arc::<Mutex<Option<Relay>>>::default();
         let outcome = group(async |outer: Group| {
             let mut lost = Box::pin(scope(async |s| {
-                let waker = waker.clone();
+                let slot = slot.clone();
                 outer.spawn(async move {
+                    let relay = Relay::here().await;
                     let start = s.start(async |_started: Started<()>| pending::<()>().await);
                     let mut start = Box::pin(start);
-                    let start = poll_fn(|cx| {
-                        let mut waker = waker.lock().unwrap();
-                        let counted = || Arc::new(Counted(cx.waker().clone()));
-                        let counted = waker.get_or_insert_with(counted).clone();
-                        start
-                            .as_mut()
-                            .poll(&mut Context::from_waker(&counted.into()))
-                    });
+                    let start = poll_fn(|_| relay.poll(&mut start));
                     assert!(start.await.unwrap_err().is_cancelled());
+                    *slot.lock().unwrap() = Some(relay);
                 });
                 pending::<Result<(), Oops>>().await
             }));
@@ -114,7 +100,6 @@ fn a_start_that_gives_up_lets_go_of_its_callers_waker() {
             done()
         });
         outcome.await.unwrap();
-        let waker = waker.lock().unwrap().take().unwrap();
-        assert_eq!(Arc::strong_count(&waker), 1);
+        assert_eq!(slot.lock().unwrap().take().unwrap().kept(), 0);
     });
 }
