@@ -1,7 +1,7 @@
 //! Cases 33, 34 and 44 with releases: of openings that are dropped, forgotten or cut, and what the
 //! code around still owns.
 
-use std::{mem, pin::Pin};
+use std::{future::pending, mem, pin::Pin};
 
 use futures_concurrency::future::Race;
 use headcount::{GroupError, bracket, group, scope, shield, time::sleep, timeout};
@@ -285,6 +285,33 @@ fn the_release_of_the_body_waits_for_the_children_of_a_dropped_group() {
             (3000, "child done"),
             (3000, "guard releasing"),
             (4000, "guard released"),
+        ]);
+    });
+}
+
+/// What a dropped group hands on has waited for its own children, and waits for no others.
+#[test]
+fn what_a_dropped_group_hands_on_is_released_beside_the_children_of_its_heir() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |heir| {
+            heir.spawn(ledger.sleeper("child", secs(9)));
+            let (below, guard) = (shield(sleep(secs(3))), ledger.deferred("guard", secs(1)));
+            let mut lost: Opening = Box::pin(group(async move |g| {
+                let _guard = guard;
+                g.spawn(below);
+                pending().await
+            }));
+            assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+            drop(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (3000, "guard releasing"),
+            (4000, "guard released"),
+            (9000, "child done"),
         ]);
     });
 }
