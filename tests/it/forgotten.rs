@@ -5,10 +5,10 @@ use std::{
     mem,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::Poll,
+    task::{Context, Poll, Waker},
 };
 
-use headcount::{Boundary, GroupError, Started, group, scope, time::sleep, timeout};
+use headcount::{Boundary, GroupError, Started, group, scope, shield, time::sleep, timeout};
 
 use crate::support::{
     Census, Gate, Ledger, Oops, PollCount, SEEDS, catch, done, message, poll_once, secs, sim,
@@ -101,6 +101,31 @@ fn the_children_of_a_forgotten_group_are_cancelled_with_its_parent() {
         .await;
         assert!(outcome.unwrap_err().is_cancelled());
         ledger.expect(&[(1000, "child cut")]);
+    });
+}
+
+/// Rule 21: what the body owns outlives the children of a group that it has forgotten.
+#[test]
+fn a_cancelled_body_is_dropped_when_what_it_has_forgotten_has_drained() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |parent| {
+            let _owned = ledger.mark("owned");
+            let mut inner: Opening<Oops> = Box::pin(group(async |g| {
+                g.spawn(shield(ledger.sleeper("child", secs(3))));
+                done()
+            }));
+            // Its waker is gone with it, as that of a branch of a combinator would be.
+            let polled = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            mem::forget(inner);
+            sleep(secs(1)).await;
+            parent.cancel();
+            pending::<Result<(), Oops>>().await
+        })
+        .await;
+        assert!(outcome.unwrap_err().is_cancelled());
+        ledger.expect(&[(3000, "child done"), (3000, "owned cut")]);
     });
 }
 
