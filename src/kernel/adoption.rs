@@ -193,15 +193,14 @@ impl Node {
 
     /// Ends a cancel scope that nothing was ever linked to and that nothing is owed to, in one step
     /// and without the lock: who links or owes raises `USED` and looks at `ENDED` in one step too.
+    /// (Boundaries of other kinds are linked themselves, from their first poll on.)
     pub(super) fn try_close_unused(&self) -> bool {
         const IN_USE: u32 = USED | LINKED | ORPHAN | FAILED;
         let unused = |state: u32| (state & IN_USE == 0).then_some(state | ENDED);
         let order = Ordering::AcqRel;
-        self.kind == Kind::Cancel
-            && self
-                .state
-                .fetch_update(order, Ordering::Acquire, unused)
-                .is_ok()
+        self.state
+            .fetch_update(order, Ordering::Acquire, unused)
+            .is_ok()
     }
 
     /// Takes a closed boundary out of its parent's list.
@@ -321,13 +320,13 @@ pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
 }
 
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
-pub(super) fn settle(mut node: Arc<Node>) {
+fn settle(mut node: Arc<Node>) {
     loop {
         let (mut closed, opener, estate, owed, counted_in, lost) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
-            if !node.has(ORPHAN) || node.has(ENDED) || node.is_being_polled() || living {
+            if node.has(ENDED) || node.is_being_polled() || living {
                 return;
             }
             if !inside.subs.is_empty() {

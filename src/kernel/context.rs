@@ -119,13 +119,9 @@ pub(crate) fn is_shutting_down() -> bool {
     })
 }
 
-/// Is this thread inside a poll (rather than at top level or in a blocking closure)?
+/// Is this thread inside a poll of a boundary (rather than at top level or in a blocking closure)?
 pub(crate) fn inside_task() -> bool {
-    with(|frame| match frame {
-        None => Runtime::inside_task(),
-        Some(Frame::Blocking(_)) => false,
-        Some(_) => true,
-    })
+    with(|frame| !matches!(frame, None | Some(Frame::Blocking(_))))
 }
 
 /// Does the code that runs now run under `boundary`, directly or further in?

@@ -185,7 +185,7 @@ pub(super) fn hand_over(start: Option<Arc<Node>>, runtime: &Runtime, mut obligat
         // So that the boundaries around find what is owed here.
         node.link();
         obligation = match node.owe(obligation) {
-            None if node.is_orphan() => return super::adoption::settle(node),
+            // (If it is an orphan, who takes away the last thing below finds this too.)
             None => return node.wake_opener(),
             Some(mut refused) => {
                 refused.hurry();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     atomic::{AtomicU32, Ordering},
-    node::{ABOVE, ACTIVE, ASKED, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, SHIELD},
+    node::{ABOVE, ACTIVE, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, SHIELD},
     stopping::earliest,
 };
 use crate::{
@@ -203,7 +203,7 @@ impl Node {
         }
     }
 
-    /// Takes over what is visible from above; true if what is visible here has changed.
+    /// Takes over what is visible from above; true if that has changed, and no shield is in between.
     pub(super) fn refresh(self: &Arc<Self>) -> bool {
         let Some(parent) = self.parent() else {
             return false;
@@ -217,10 +217,13 @@ impl Node {
             self.doom_if_cancelled();
             (before, self.state.load(Ordering::Acquire))
         };
-        if self.grace.is_some() && visible(after).0 {
+        if after & SHIELD != 0 {
+            return false;
+        }
+        if after & ABOVE != 0 {
             self.begin_grace();
         }
-        visible(before) != visible(after)
+        (before ^ after) & (ABOVE | ASKED_ABOVE) != 0
     }
 
     fn follow(&self, flag: u32, on: bool) -> u32 {
@@ -229,15 +232,6 @@ impl Node {
             false => self.state.fetch_and(!flag, Ordering::AcqRel),
         }
     }
-}
-
-/// What a state shows to the code inside: a request to cancel, a question to stop.
-fn visible(state: u32) -> (bool, bool) {
-    let open = state & SHIELD == 0;
-    (
-        state & OWN != 0 || (open && state & ABOVE != 0),
-        state & ASKED != 0 || (open && state & ASKED_ABOVE != 0),
-    )
 }
 
 /// Tells everything below a node whose visible state has changed: a worklist instead of recursion,

@@ -163,7 +163,6 @@ impl Gate {
         drop(state);
         drop(child);
         if let Some(caller) = caller {
-            caller.release_gate();
             match (counted, drains) {
                 (false, _) => {}
                 (true, Some(child)) => child.count_in_until_end(caller),
@@ -204,11 +203,6 @@ impl Node {
             return caller.closure_left();
         }
         inside.counted_in = Some(caller);
-    }
-
-    fn release_gate(&self) {
-        let gate = self.inside.lock().gate.take();
-        drop(gate);
     }
 }
 

@@ -12,10 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    context,
-    node::{ENDED, Kind, Node, Plan},
-};
+use super::node::{ENDED, Kind, Node, Plan};
 
 /// Ready when the code around is asked to stop, or cancelled.
 pub(crate) struct Watch {
@@ -37,9 +34,6 @@ impl Future for Watch {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if context::is_cancelled() || context::is_shutting_down() {
-            return Poll::Ready(());
-        }
         let location = self.location;
         let node = self.node.get_or_insert_with(|| {
             let node = Node::new(Kind::Watch, location, Plan::default());

@@ -6,7 +6,7 @@ use std::{
     task::Poll,
 };
 
-use headcount::{Boundary, cancelled, checkpoint, group, run, scope, time::sleep};
+use headcount::{Boundary, CancelScope, cancelled, checkpoint, group, run, scope, time::sleep};
 
 use crate::support::{Ledger, Oops, SEEDS, block_on, done, ok, on_workers, secs, sim};
 
@@ -94,21 +94,23 @@ fn a_boundary_does_not_return_while_an_inline_child_below_it_is_polled() {
 #[test]
 fn a_group_opened_under_a_boundary_that_has_ended_is_cancelled() {
     sim(SEEDS, || async {
-        let ended = group(async |_| ok(Boundary::current().unwrap()))
-            .await
-            .unwrap();
+        let of_group = group(async |_| ok(Boundary::current().unwrap())).await;
+        let cancel_scope = CancelScope::new();
+        let of_scope = cancel_scope.enter(async { Boundary::current().unwrap() });
         let ledger = Ledger::open();
-        let late = ended.wrap(async {
-            group(async |g| {
-                g.spawn(ledger.forever("child"));
-                sleep(secs(5)).await;
-                done()
-            })
-            .await
-        });
-        assert!(late.await.unwrap_err().is_cancelled());
-        assert_eq!(ledger.now(), 0);
-        ended.wrap(cancelled()).await;
+        for ended in [of_group.unwrap(), of_scope.await.unwrap()] {
+            let late = ended.wrap(async {
+                group(async |g| {
+                    g.spawn(ledger.forever("child"));
+                    sleep(secs(5)).await;
+                    done()
+                })
+                .await
+            });
+            assert!(late.await.unwrap_err().is_cancelled());
+            assert_eq!(ledger.now(), 0);
+            ended.wrap(cancelled()).await;
+        }
     });
 }
 

@@ -1,11 +1,18 @@
 //! Openings that are leaked half-way: their parent accounts for what they leave.
 
-use std::{future::pending, mem, pin::Pin};
+use std::{
+    future::pending,
+    mem,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
 
-use headcount::{GroupError, Started, defer, group, scope, time::sleep, timeout};
+use headcount::{Boundary, GroupError, Started, defer, group, scope, shield, time::sleep, timeout};
 
 use crate::support::{
-    Census, Gate, Ledger, Oops, PollCount, SEEDS, done, poll_once, secs, sim, yield_now,
+    Census, Gate, Ledger, Oops, PollCount, SEEDS, catch, done, message, poll_once, secs, sim,
+    yield_now,
 };
 
 type Opening<'a, E> = Pin<Box<dyn Future<Output = Result<(), GroupError<E>>> + Send + 'a>>;
@@ -94,6 +101,31 @@ fn the_children_of_a_forgotten_group_are_cancelled_with_its_parent() {
         .await;
         assert!(outcome.unwrap_err().is_cancelled());
         ledger.expect(&[(1000, "child cut")]);
+    });
+}
+
+/// Rule 21: what the body owns outlives the children of a group that it has forgotten.
+#[test]
+fn a_cancelled_body_is_dropped_when_what_it_has_forgotten_has_drained() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |parent| {
+            let _owned = ledger.mark("owned");
+            let mut inner: Opening<Oops> = Box::pin(group(async |g| {
+                g.spawn(shield(ledger.sleeper("child", secs(3))));
+                done()
+            }));
+            // Its waker is gone with it, as that of a branch of a combinator would be.
+            let polled = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            mem::forget(inner);
+            sleep(secs(1)).await;
+            parent.cancel();
+            pending::<Result<(), Oops>>().await
+        })
+        .await;
+        assert!(outcome.unwrap_err().is_cancelled());
+        ledger.expect(&[(3000, "child done"), (3000, "owned cut")]);
     });
 }
 
@@ -201,6 +233,86 @@ fn who_waits_for_a_child_of_a_forgotten_scope_is_told_that_it_is_cancelled() {
         .await;
         outcome.unwrap();
         ledger.expect_in_any_order(&[(1000, "joined"), (1000, "not started")]);
+    });
+}
+
+/// A group that waits for ever, and its boundary.
+async fn opened() -> (Boundary, Opening<'static, Oops>) {
+    let here = Arc::new(Mutex::new(None));
+    let give = here.clone();
+    let mut opening: Opening<Oops> = Box::pin(group(async move |_| {
+        *give.lock().unwrap() = Boundary::current();
+        pending().await
+    }));
+    assert!(poll_once(&mut opening).await.is_pending());
+    let here = here.lock().unwrap().take();
+    (here.unwrap(), opening)
+}
+
+/// The body of the inner group drops the opener of the one around, and what it opens after that is
+/// left behind like the rest.
+#[test]
+fn what_a_body_opens_after_it_was_left_behind_itself_is_accounted_for() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let (here, around) = opened().await;
+            let mut inner = Box::pin(here.wrap(group(async |_| {
+                drop(around);
+                let late = group(async |_| {
+                    let _guard = ledger.deferred("guard", secs(2));
+                    done()
+                });
+                late.await.map_err(|_| Oops("late"))
+            })));
+            assert!(poll_once(&mut inner).await.is_pending());
+            mem::forget(inner);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(0, "guard releasing"), (2000, "guard released")]);
+    });
+}
+
+/// Rule 14: left behind in the poll that ends it, it still has an opener that is told.
+#[test]
+fn the_panic_of_a_body_that_has_left_itself_behind_resumes_in_its_opener() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let (here, around) = opened().await;
+            let inner = here.wrap(group(async |_| {
+                drop(around);
+                panic!("inner");
+                #[allow(unreachable_code)]
+                done()
+            }));
+            assert_eq!(message(&*catch(inner).await.unwrap_err()), "inner");
+            done()
+        })
+        .await;
+        outcome.unwrap();
+    });
+}
+
+/// Case 37: a chain of boundaries that only the boundary around can account for.
+#[test]
+fn ten_thousand_forgotten_groups_in_one_another_end_without_a_stack_overflow() {
+    sim(1, || async {
+        let outcome = group(async |_| {
+            let (mut here, opening) = opened().await;
+            mem::forget(opening);
+            for _ in 0..10_000 {
+                let mut next = Box::pin(here.wrap(opened()));
+                let Poll::Ready((inner, opening)) = poll_once(&mut next).await else {
+                    panic!("nothing to wait for");
+                };
+                mem::forget(opening);
+                here = inner;
+            }
+            done()
+        });
+        outcome.await.unwrap();
     });
 }
 

@@ -4,7 +4,7 @@ use headcount::{checkpoint, defer, group, shield, time::sleep, timeout};
 
 use crate::{
     graces::{cuts, grace},
-    support::{Ledger, SEEDS, done, poll_for, secs, sim},
+    support::{Ledger, Oops, SEEDS, done, poll_for, secs, sim},
 };
 
 /// From wherever the request comes.
@@ -97,6 +97,35 @@ fn a_grace_that_begins_outside_ends_a_release_that_already_runs_behind_a_shield(
             ledger.expect(&[(0, "guard releasing"), (8000, "inner ended")]);
         });
     }
+}
+
+/// The same for a release whose `close` another task awaits, which nothing else wakes.
+#[test]
+fn a_grace_that_begins_outside_cuts_a_close_that_a_child_behind_a_shield_awaits() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = grace(3).group(async |g| {
+            let child = ledger.clone();
+            g.spawn(async move {
+                let inner = group(async |g| {
+                    let mut closing = Box::pin(child.deferred("guard", secs(60)).close());
+                    assert!(poll_for(&mut closing, secs(1)).await.is_pending());
+                    let told = child.clone();
+                    g.spawn(async move {
+                        assert!(closing.await.is_err());
+                        told.note("cut");
+                    });
+                    done()
+                });
+                shield(inner).await.map_err(|_| Oops("inner"))
+            });
+            sleep(secs(5)).await;
+            g.cancel();
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(0, "guard releasing"), (8000, "cut")]);
+    });
 }
 
 /// What a release runs ends with it: children are cancelled, and what it defers is polled once.

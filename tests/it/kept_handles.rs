@@ -159,6 +159,33 @@ fn a_group_kept_past_the_end_of_its_parent_says_cancelled() {
     });
 }
 
+/// Rule 8: polled where it belongs, but after the body around has ended, which took it for forgotten:
+/// its value is dropped too.
+#[test]
+fn a_group_kept_past_the_body_that_began_it_says_cancelled() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let (child, value) = (ledger.sleeper("child", secs(5)), ledger.mark("value"));
+            let mut kept = Box::pin(group(async move |g| {
+                g.spawn(child);
+                Ok::<_, Oops>(value)
+            }));
+            assert!(poll_once(&mut kept).await.is_pending());
+            let told = ledger.clone();
+            outer.spawn(async move {
+                sleep(secs(1)).await;
+                assert!(kept.await.err().unwrap().is_cancelled());
+                told.note("told");
+            });
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(0, "child cut"), (1000, "value cut"), (1000, "told")]);
+    });
+}
+
 /// Rule 13, and "dropping it changes nothing": handles that nobody awaits.
 #[test]
 fn a_dropped_handle_changes_nothing() {

@@ -10,9 +10,11 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use headcount::{JoinHandle, Scope, group, scope, shield, time::sleep};
+use headcount::{JoinHandle, Scope, TaskGroup, group, scope, shield, time::sleep};
 
-use crate::support::{Census, Ledger, Oops, SEEDS, Tracked, done, ok, poll_once, secs, sim};
+use crate::support::{
+    Census, Ledger, Oops, SEEDS, Tracked, done, ok, poll_for, poll_once, secs, sim,
+};
 
 /// An error that cannot be shown.
 struct Mute;
@@ -167,5 +169,58 @@ fn a_handle_whose_waker_cannot_be_dropped_gives_up_the_output() {
         .await;
         outcome.unwrap();
         assert_eq!((census.born(), census.living()), (1, 0));
+    });
+}
+
+/// A value that is not returned is dropped while the group is still open: what its destructor spawns
+/// is waited for.
+#[test]
+fn a_child_that_the_destructor_of_a_value_spawns_is_waited_for() {
+    struct Spawns(TaskGroup<'static, Oops>, Ledger);
+
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            drop(self.0.spawn(self.1.sleeper("late child", secs(1))));
+        }
+    }
+
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let _failing = ledger.deferred_failing("failing", secs(1));
+            ok(Spawns(g, ledger.clone()))
+        })
+        .await;
+        assert_eq!(outcome.err().unwrap().cleanup_failures().len(), 1);
+        ledger.note("returned");
+        ledger.expect(&[
+            (0, "failing releasing"),
+            (1000, "failing released"),
+            (2000, "late child done"),
+            (2000, "returned"),
+        ]);
+    });
+}
+
+/// The output of a child goes when nothing lives below it any more, if nobody can read it.
+#[test]
+fn an_unread_output_is_dropped_after_what_lives_below_its_child() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let (output, below) = (ledger.mark("output"), ledger.sleeper("below", secs(3)));
+            drop(g.spawn(async move {
+                let mut lost = Box::pin(group(async move |g| {
+                    g.spawn(shield(below));
+                    pending::<Result<(), Oops>>().await
+                }));
+                assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+                drop(lost);
+                Ok(output)
+            }));
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(3000, "below done"), (3000, "output cut")]);
     });
 }

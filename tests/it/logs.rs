@@ -154,3 +154,27 @@ fn a_group_dropped_outside_of_any_boundary_warns_of_its_living_children() {
         assert!(lines[0].contains("tests/it/logs.rs:"), "{lines:?}");
     }
 }
+
+/// There is nothing to warn of without living children, nor if a boundary around waits for them.
+#[test]
+fn a_group_that_leaves_nobody_behind_is_dropped_without_a_word() {
+    let lines = lines(|| async {
+        let mut alone = Box::pin(group(async |_| {
+            pending::<()>().await;
+            done()
+        }));
+        assert!(poll_once(&mut alone).await.is_pending());
+        drop(alone);
+        let outcome = group(async |_| {
+            let mut inside = Box::pin(group(async |g| {
+                g.spawn(pending::<()>());
+                done()
+            }));
+            assert!(poll_once(&mut inside).await.is_pending());
+            drop(inside);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+    assert_eq!(lines, vec![Vec::<String>::new(); SEEDS as usize]);
+}

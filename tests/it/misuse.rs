@@ -1,6 +1,11 @@
 //! Misuse is answered with advice (rule 32).
 
-use std::future::pending;
+use std::{
+    future::{Future, pending},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::{Context, Waker},
+};
 
 use headcount::{Options, defer, group, run, shield, time::sleep, timeout};
 
@@ -54,6 +59,23 @@ fn run_inside_a_task_panics_at_once_with_advice() {
         );
         ledger.expect(&[]);
     });
+}
+
+/// Rule 32: a task of an executor that nobody here knows.
+#[test]
+fn run_inside_a_group_on_a_foreign_executor_panics_with_advice() {
+    let mut opening = pin!(group(async |_| {
+        run(async |_| done()).unwrap();
+        done()
+    }));
+    let mut cx = Context::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| opening.as_mut().poll(&mut cx)));
+    let payload = polled.unwrap_err();
+    let advice = message(&*payload);
+    assert!(
+        advice.contains("run") && advice.contains("group"),
+        "{advice}"
+    );
 }
 
 /// The panic for the misuse is an ordinary panic of the child.

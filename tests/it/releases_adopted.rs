@@ -1,10 +1,10 @@
 //! Cases 33, 34 and 44 with releases: of openings that are dropped, forgotten or cut, and what the
 //! code around still owns.
 
-use std::{mem, pin::Pin};
+use std::{future::pending, mem, pin::Pin};
 
 use futures_concurrency::future::Race;
-use headcount::{GroupError, bracket, group, scope, time::sleep, timeout};
+use headcount::{GroupError, bracket, group, scope, shield, time::sleep, timeout};
 
 use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_for, secs, sim};
 
@@ -258,5 +258,60 @@ fn the_code_around_a_bracket_in_a_child_outlives_its_release() {
         });
         outcome.await.unwrap();
         ledger.expect(&[(3000, "around cut")]);
+    });
+}
+
+/// Rule 23: what is taken care of at the end waits for a dropped group's children too, who may use it.
+#[test]
+fn the_release_of_the_body_waits_for_the_children_of_a_dropped_group() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let _guard = ledger.deferred("guard", secs(1));
+            let mut lost: Opening = Box::pin(group({
+                let child = shield(ledger.sleeper("child", secs(3)));
+                async |g| {
+                    g.spawn(child);
+                    done()
+                }
+            }));
+            assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+            drop(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (3000, "child done"),
+            (3000, "guard releasing"),
+            (4000, "guard released"),
+        ]);
+    });
+}
+
+/// What a dropped group hands on has waited for its own children, and waits for no others.
+#[test]
+fn what_a_dropped_group_hands_on_is_released_beside_the_children_of_its_heir() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |heir| {
+            heir.spawn(ledger.sleeper("child", secs(9)));
+            let (below, guard) = (shield(sleep(secs(3))), ledger.deferred("guard", secs(1)));
+            let mut lost: Opening = Box::pin(group(async move |g| {
+                let _guard = guard;
+                g.spawn(below);
+                pending().await
+            }));
+            assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+            drop(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (3000, "guard releasing"),
+            (4000, "guard released"),
+            (9000, "child done"),
+        ]);
     });
 }

@@ -1,9 +1,9 @@
 //! `Deferred::close` and `into_inner`: releasing by hand, to the end or half-way.
 
-use std::{mem, pin::Pin};
+use std::{future::pending, mem, pin::Pin};
 
 use futures_concurrency::future::{Join, Race};
-use headcount::{defer, group, scope, time::sleep, timeout};
+use headcount::{defer, group, scope, shield, time::sleep, timeout};
 
 use crate::support::{Ledger, SEEDS, catch, done, message, poll_for, secs, sim};
 
@@ -249,5 +249,58 @@ fn a_close_that_is_kept_past_its_boundary_tells_its_awaiter_why() {
             done()
         })
         .await;
+    });
+}
+
+/// What a release has spawned lives on though its `close` is forgotten: the boundary reports the one,
+/// and waits for the other.
+#[test]
+fn a_group_waits_for_what_a_forgotten_close_leaves_below() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let guard = defer(ledger.clone(), |ledger| async move {
+                let below = group(async |g| {
+                    g.spawn(shield(ledger.sleeper("below", secs(3))));
+                    pending::<()>().await;
+                    done()
+                });
+                below.await
+            });
+            let mut closing: Closing = Box::pin(guard.close());
+            assert!(poll_for(&mut closing, secs(1)).await.is_pending());
+            mem::forget(closing);
+            done()
+        })
+        .await;
+        assert_eq!(outcome.unwrap_err().cleanup_failures().len(), 1);
+        ledger.expect(&[(3000, "below done")]);
+        assert_eq!(ledger.now(), 3000);
+    });
+}
+
+/// Rule 27: begun outside of the timeout that drops it, it is finished by that, which waits for it.
+#[test]
+fn a_timeout_finishes_the_close_that_it_drops_wherever_that_began() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let mut closing: Closing = Box::pin(ledger.deferred("guard", secs(5)).close());
+            assert!(poll_for(&mut closing, secs(0)).await.is_pending());
+            let cut = timeout(secs(1), async move {
+                let _closing = closing;
+                sleep(secs(9)).await;
+            });
+            assert!(cut.await.is_err());
+            ledger.note("timed out");
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (0, "guard releasing"),
+            (5000, "guard released"),
+            (5000, "timed out"),
+        ]);
     });
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use headcount::{checkpoint, group, time::sleep, timeout};
+use headcount::{checkpoint, defer, group, time::sleep, timeout};
 
 use crate::support::{Ledger, SEEDS, done, ok, poll_once, secs, sim};
 
@@ -130,4 +130,11 @@ fn a_guard_that_outlived_its_boundary_is_released_by_one_around() {
         outcome.unwrap();
         ledger.expect(&[(0, "guard releasing"), (2000, "guard released")]);
     });
+}
+
+#[test]
+fn a_guard_shows_its_resource() {
+    let guard = defer(7, async |_| unreachable!("it is taken out"));
+    assert_eq!(format!("{guard:?}"), "Deferred(7)");
+    guard.into_inner();
 }

@@ -5,7 +5,7 @@ use headcount::{
 };
 
 use crate::support::{
-    Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, message, ok, secs, sim,
+    Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, message, ok, poll_for, secs, sim,
 };
 
 /// One boundary of each kind in the next, each with a guard of a second; cut or not, the innermost
@@ -243,6 +243,35 @@ fn a_daemon_lives_through_the_releases_of_children_and_is_released_before_the_bo
             (5000, "daemon released"),
             (5000, "body releasing"),
             (6000, "body released"),
+        ]);
+    });
+}
+
+/// What has begun is finished first, beside the children, then what the body has dropped, and at last
+/// what the children may still use.
+#[test]
+fn a_half_run_release_goes_on_before_the_others() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            g.spawn(ledger.sleeper("child", secs(9)));
+            let mut closing = Box::pin(ledger.deferred("begun", secs(3)).close());
+            assert!(poll_for(&mut closing, secs(1)).await.is_pending());
+            drop(ledger.deferred("eager", secs(1)));
+            drop(closing);
+            checkpoint().await;
+            let _last = ledger.deferred("last", secs(1));
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[
+            (0, "begun releasing"),
+            (3000, "begun released"),
+            (3000, "eager releasing"),
+            (4000, "eager released"),
+            (9000, "child done"),
+            (9000, "last releasing"),
+            (10_000, "last released"),
         ]);
     });
 }

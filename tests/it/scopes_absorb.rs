@@ -309,3 +309,23 @@ fn a_scope_that_panics_is_not_requested() {
         assert!(!scope.cancel_called());
     });
 }
+
+#[test]
+fn a_scope_shows_whether_it_was_cancelled_and_has_absorbed_that() {
+    sim(1, || async {
+        let cancel_scope = CancelScope::new();
+        let shows = |called, caught| {
+            let text = format!("{cancel_scope:?}");
+            assert!(text.contains(&format!("cancel_called: {called}")), "{text}");
+            assert!(
+                text.contains(&format!("cancelled_caught: {caught}")),
+                "{text}"
+            );
+        };
+        shows(false, false);
+        cancel_scope.cancel();
+        shows(true, false);
+        cancel_scope.enter(pending::<()>()).await.unwrap_err();
+        shows(true, true);
+    });
+}

@@ -160,3 +160,33 @@ fn a_scope_that_began_before_a_timeout_is_not_cancelled_by_it() {
         ledger.expect(&[(5000, "sleep done")]);
     });
 }
+
+/// Rule 8: polled again where it belongs, but after the body of the boundary around has ended, which
+/// took it for forgotten.
+#[test]
+fn an_enter_kept_past_the_body_that_began_it_panics_with_advice() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let (cancel_scope, child) = (CancelScope::new(), ledger.clone());
+            let mut kept = Box::pin(async move {
+                let inside = group(async |_| {
+                    pending::<()>().await;
+                    done()
+                });
+                cancel_scope.enter(inside).await.is_ok()
+            });
+            assert!(poll_once(&mut kept).await.is_pending());
+            g.spawn(async move {
+                sleep(secs(1)).await;
+                let payload = catch(kept).await.unwrap_err();
+                let text = message(&*payload);
+                assert!(text.contains("given it up"), "{text}");
+                child.note("refused");
+            });
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(1000, "refused")]);
+    });
+}

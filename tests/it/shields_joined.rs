@@ -5,7 +5,9 @@ use std::future::pending;
 use futures_concurrency::future::{Join, Race};
 use headcount::{CancelScope, checkpoint, group, scope, shield, time::sleep, timeout};
 
-use crate::support::{Ledger, Named, Oops, SEEDS, done, millis, ok, secs, shielded_sleep, sim};
+use crate::support::{
+    Ledger, Named, Oops, SEEDS, done, millis, ok, poll_for, secs, shielded_sleep, sim,
+};
 
 /// Rule 22: branches of an inline join live as long as the shield beside them, and no longer.
 #[test]
@@ -196,6 +198,52 @@ fn a_handle_awaited_beside_a_shield_adds_no_second_failure() {
             assert_eq!(outcome.await.names(), [first]);
             assert!(ledger.contains("shielded done"));
             assert_eq!(ledger.now(), 3000);
+        });
+    }
+}
+
+/// A shield in an inline child keeps the body of the scope alive. Forgotten it does so no longer, even
+/// while what was spawned in it lives on; whichever of the children are polled when that is found out.
+#[test]
+fn a_shield_forgotten_in_an_inline_child_lets_go_of_the_body_at_once() {
+    for idle in 0..4 {
+        sim(SEEDS / 4, move || async move {
+            let ledger = Ledger::open();
+            let outcome = scope(async |s| {
+                let below = shield(ledger.sleeper("below", secs(9)));
+                s.spawn(async move {
+                    let inside = CancelScope::new();
+                    inside.shield(true);
+                    let remote = inside.clone();
+                    let mut kept = Box::pin(async move {
+                        let inside = inside.enter(group(async move |g| {
+                            g.spawn(below);
+                            pending::<Result<(), Oops>>().await
+                        }));
+                        inside.await.is_err()
+                    });
+                    assert!(poll_for(&mut kept, secs(1)).await.is_pending());
+                    remote.cancel();
+                    assert!(poll_for(&mut kept, secs(0)).await.is_pending());
+                    std::mem::forget(kept);
+                    pending::<()>().await;
+                });
+                for _ in 0..idle {
+                    s.spawn(async {
+                        let draining = group(async |g| {
+                            g.spawn(shielded_sleep(secs(9)));
+                            pending::<Result<(), Oops>>().await
+                        });
+                        draining.await.map_err(|_| Oops("idle"))
+                    });
+                }
+                let _mark = ledger.mark("body");
+                sleep(secs(2)).await;
+                s.cancel();
+                pending::<Result<(), Oops>>().await
+            });
+            assert!(outcome.await.unwrap_err().is_cancelled());
+            ledger.expect(&[(2000, "body cut"), (9000, "below done")]);
         });
     }
 }

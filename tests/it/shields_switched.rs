@@ -2,7 +2,9 @@
 
 use std::future::pending;
 
-use headcount::{CancelKind, CancelScope, checkpoint, group, is_cancelled, time::sleep, timeout};
+use headcount::{
+    CancelKind, CancelScope, checkpoint, group, is_cancelled, shield, time::sleep, timeout,
+};
 
 use crate::support::{
     FEW, Layer, Ledger, Oops, SEEDS, done, nested, nestings, ok, secs, sim, yield_now,
@@ -275,5 +277,42 @@ fn a_shield_switched_on_after_the_end_shields_nothing() {
         outcome.await.unwrap_err();
         ended.shield(false);
         ledger.expect(&[(2000, "rest cut")]);
+    });
+}
+
+/// Rules 21 and 22: a request from outside has taken what is in a scope, and before that has drained
+/// somebody puts up the shield. Nobody outside drops the code around now, so it goes on, to its next
+/// checkpoint; the request was not the scope's.
+#[test]
+fn a_shield_put_up_while_a_scope_drains_lets_the_code_around_go_on() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let cancel_scope = CancelScope::new();
+            let (canceller, switch) = (outer.clone(), cancel_scope.clone());
+            outer.spawn(shield(async move {
+                sleep(secs(1)).await;
+                canceller.cancel();
+                sleep(secs(1)).await;
+                switch.shield(true);
+            }));
+            let entered = cancel_scope.enter(async {
+                let _guard = ledger.deferred("guard", secs(2));
+                ledger.forever("inside").await;
+            });
+            assert!(entered.await.unwrap_err().reason().is_none());
+            assert!(!cancel_scope.cancel_called() && !cancel_scope.cancelled_caught());
+            ledger.note("goes on");
+            checkpoint().await;
+            ledger.note("never");
+            done()
+        });
+        assert!(outcome.await.unwrap_err().is_cancelled());
+        ledger.expect(&[
+            (1000, "inside cut"),
+            (1000, "guard releasing"),
+            (3000, "guard released"),
+            (3000, "goes on"),
+        ]);
     });
 }

@@ -4,11 +4,11 @@ use std::{future::pending, time::Duration};
 
 use futures_concurrency::future::Race;
 use headcount::{
-    CancelKind, cancelled, checkpoint, group, is_cancelled, is_shutting_down, scope, shield,
-    time::sleep, timeout,
+    CancelKind, Instant, Options, cancelled, checkpoint, group, is_cancelled, is_shutting_down,
+    scope, shield, time::sleep, timeout,
 };
 
-use crate::support::{Ledger, Oops, SEEDS, done, ok, poll_once, secs, sim};
+use crate::support::{Ledger, Oops, Relay, SEEDS, done, ok, poll_once, secs, sim};
 
 /// Rule 24: `cancelled()` resolves in every task below, and nothing is cut.
 #[test]
@@ -85,6 +85,29 @@ fn of_nested_graces_the_shortest_binds() {
     }
 }
 
+/// Both are over when the group is polled at last: the earlier is the reason, and of two at one
+/// instant the deadline.
+#[test]
+fn of_a_deadline_and_a_grace_that_are_both_over_the_earlier_is_the_reason() {
+    for (deadline, grace, kind) in [
+        (1, 3, CancelKind::Deadline),
+        (3, 1, CancelKind::Shutdown),
+        (2, 2, CancelKind::Deadline),
+    ] {
+        sim(SEEDS, move || async move {
+            let options = Options::new().deadline(Instant::now() + secs(deadline));
+            let mut late = Box::pin(options.group(async |g| {
+                g.shutdown(secs(grace));
+                pending::<Result<(), Oops>>().await
+            }));
+            assert!(poll_once(&mut late).await.is_pending());
+            sleep(secs(5)).await;
+            let error = late.await.unwrap_err();
+            assert_eq!(error.reason().unwrap().kind, kind);
+        });
+    }
+}
+
 /// Rule 24: `cancelled` resolves for the hard request too, as far as the task is still polled.
 #[test]
 fn cancelled_resolves_at_once_in_a_cancelled_task() {
@@ -153,6 +176,23 @@ fn a_forgotten_wait_for_a_request_holds_nobody_up() {
         .await;
         outcome.unwrap();
         assert_eq!(ledger.now(), 1000);
+    });
+}
+
+/// It leaves nothing behind in the boundary that it watched.
+#[test]
+fn a_dropped_wait_for_a_request_keeps_no_waker() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let relay = Relay::here().await;
+            let mut wait = Box::pin(cancelled());
+            assert!(relay.poll(&mut wait).is_pending());
+            assert_eq!(relay.kept(), 1);
+            drop(wait);
+            assert_eq!(relay.kept(), 0);
+            done()
+        });
+        outcome.await.unwrap();
     });
 }
 

@@ -10,7 +10,7 @@ use headcount::{
 };
 
 use crate::support::{
-    Ledger, Named, Oops, SEEDS, block_on, done, ok, on_workers, secs, sim, spin_until,
+    Ledger, Named, Oops, PollCount, SEEDS, block_on, done, ok, on_workers, secs, sim, spin_until,
 };
 
 /// The token of a blocking closure tells the question from the request.
@@ -287,23 +287,64 @@ fn a_shutdown_asks_nobody_outside() {
     });
 }
 
-/// The grace of a shutdown is for the tasks, that of the options, after it, for the releases.
+/// The grace of a shutdown is for the tasks, that of the options, after it, for the releases; whether
+/// the group itself is shut down or one around it.
 #[test]
 fn the_grace_of_releases_begins_when_that_of_the_shutdown_has_ended() {
-    sim(SEEDS, || async {
-        let ledger = Ledger::open();
-        let outcome = Options::new().grace(secs(2)).group(async |g| {
-            let child = ledger.clone();
-            g.spawn(async move {
-                let _guard = child.deferred("guard", secs(60));
-                child.forever("child").await;
+    for above in [false, true] {
+        sim(SEEDS, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |outer| {
+                let options = Options::new().grace(secs(2));
+                let graced = options.group(async |g| {
+                    let child = ledger.clone();
+                    g.spawn(async move {
+                        let _guard = child.deferred("guard", secs(60));
+                        child.forever("child").await;
+                    });
+                    sleep(secs(1)).await;
+                    match above {
+                        true => outer.shutdown(secs(3)),
+                        false => g.shutdown(secs(3)),
+                    }
+                    done()
+                });
+                assert_eq!(graced.await.unwrap_err().cleanup_failures().len(), 1);
+                ledger.note("told");
+                done()
             });
-            sleep(secs(1)).await;
-            g.shutdown(secs(3));
+            outcome.await.unwrap();
+            ledger.expect(&[
+                (4000, "child cut"),
+                (4000, "guard releasing"),
+                (6000, "told"),
+            ]);
+        });
+    }
+}
+
+/// Asked once more, those further down hear nothing new, and are left alone.
+#[test]
+fn a_second_shutdown_wakes_nobody_below_an_inner_group() {
+    sim(SEEDS, || async {
+        let polls = PollCount::default();
+        let outcome = group(async |g| {
+            let sleeper = polls.of(sleep(secs(5)));
+            g.spawn(async {
+                let inner = group(async |inner| {
+                    inner.spawn(sleeper);
+                    done()
+                });
+                inner.await.map_err(|_| Oops("inner"))
+            });
+            for _ in 0..3 {
+                sleep(secs(1)).await;
+                g.shutdown(secs(9));
+            }
             done()
         });
-        assert_eq!(outcome.await.unwrap_err().cleanup_failures().len(), 1);
-        ledger.expect(&[(4000, "child cut"), (4000, "guard releasing")]);
-        assert_eq!(ledger.now(), 6000);
+        outcome.await.unwrap();
+        // At its begin, when it was asked, and at its end.
+        assert_eq!(polls.get(), 3);
     });
 }

@@ -1,10 +1,14 @@
 //! Rules 12 and 30: what the child of a forgotten `start` says before it has started is not lost.
 
-use std::mem;
+use std::{
+    future::{pending, poll_fn},
+    mem,
+    sync::{Arc, Mutex},
+};
 
-use headcount::{GroupError, Started, TaskGroup, group, time::sleep};
+use headcount::{GroupError, Started, TaskGroup, group, scope, time::sleep};
 
-use crate::support::{Ledger, Oops, SEEDS, catch, done, poll_once, secs, sim};
+use crate::support::{Ledger, Oops, Relay, SEEDS, catch, done, poll_once, secs, sim};
 
 type Group = TaskGroup<'static, Oops>;
 
@@ -69,5 +73,33 @@ fn the_panic_of_a_forgotten_start_resumes_in_the_callers_boundary() {
         })
         .await;
         outcome.unwrap();
+    });
+}
+
+/// A start into a forgotten scope gives up, and keeps nothing of its caller: not even the waker.
+#[test]
+fn a_start_that_gives_up_lets_go_of_its_callers_waker() {
+    sim(SEEDS, || async {
+        let slot = Arc::<Mutex<Option<Relay>>>::default();
+        let outcome = group(async |outer: Group| {
+            let mut lost = Box::pin(scope(async |s| {
+                let slot = slot.clone();
+                outer.spawn(async move {
+                    let relay = Relay::here().await;
+                    let start = s.start(async |_started: Started<()>| pending::<()>().await);
+                    let mut start = Box::pin(start);
+                    let start = poll_fn(|_| relay.poll(&mut start));
+                    assert!(start.await.unwrap_err().is_cancelled());
+                    *slot.lock().unwrap() = Some(relay);
+                });
+                pending::<Result<(), Oops>>().await
+            }));
+            assert!(poll_once(&mut lost).await.is_pending());
+            sleep(secs(1)).await;
+            mem::forget(lost);
+            done()
+        });
+        outcome.await.unwrap();
+        assert_eq!(slot.lock().unwrap().take().unwrap().kept(), 0);
     });
 }

@@ -1,12 +1,17 @@
 //! Rule 30 under limits, nested in itself, with guards, and into a scope.
 
-use std::pin::Pin;
-
-use headcount::{
-    CancelScope, Options, Started, TaskGroup, checkpoint, group, scope, time::sleep, timeout,
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, mpsc::channel},
+    task::{Context, Wake, Waker},
 };
 
-use crate::support::{Ledger, Oops, SEEDS, catch, done, secs, sim};
+use headcount::{
+    CancelScope, Options, Started, TaskGroup, cancelled, checkpoint, group, scope, time::sleep,
+    timeout,
+};
+
+use crate::support::{Ledger, Oops, SEEDS, catch, done, poll_once, secs, sim};
 
 type Group = TaskGroup<'static, Oops>;
 
@@ -285,5 +290,48 @@ fn an_early_error_beats_the_cancellation_of_the_caller() {
         .await;
         outcome.unwrap();
         ledger.expect(&[(1000, "told")]);
+    });
+}
+
+/// A child says `started` while the request is on its way to its caller, as a thread might: too late,
+/// and it ends with its caller.
+#[test]
+fn a_child_that_starts_while_its_caller_is_being_cancelled_is_too_late() {
+    struct StartsOnWake(Mutex<Option<Started<()>>>);
+
+    impl Wake for StartsOnWake {
+        fn wake(self: Arc<Self>) {
+            if let Some(started) = self.0.lock().unwrap().take() {
+                started.send(());
+            }
+        }
+    }
+
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |target| {
+            let middle = group(async |caller| {
+                let (give, take) = channel();
+                let child = ledger.forever("child");
+                let mut start = Box::pin(target.start(async move |started| {
+                    give.send(started).unwrap();
+                    child.await;
+                }));
+                assert!(poll_once(&mut start).await.is_pending());
+                sleep(secs(1)).await;
+                // Behind the start in the list of the caller, and so before it on the way of a request.
+                let starts = StartsOnWake(Mutex::new(Some(take.recv().unwrap())));
+                let waker = Waker::from(Arc::new(starts));
+                let mut wait = Box::pin(cancelled());
+                let wait = wait.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(wait.is_pending());
+                caller.cancel();
+                start.await.map_err(|_| Oops("start"))
+            });
+            assert!(middle.await.unwrap_err().is_cancelled());
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(1000, "child cut")]);
     });
 }

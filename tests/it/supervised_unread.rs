@@ -276,35 +276,41 @@ fn an_unread_failure_of_a_dropped_supervisor_climbs_to_the_parent() {
     });
 }
 
-/// Rule 15: the handle outlives a boundary that was dropped.
+/// Rule 15: the handle outlives a boundary that was dropped; the hook may be its own, or one around.
 #[test]
 fn a_handle_kept_past_a_dropped_supervisor_loses_nothing() {
-    sim(SEEDS, || async {
-        let hook = Hook::default();
-        let outcome = hook.options().group(async |_| {
-            let mut kept = Vec::new();
-            let mut inner = Box::pin(supervise(async |s| {
-                for name in ["read", "dropped"] {
-                    kept.push(s.spawn_named(name, async move { Err::<(), _>(Oops(name)) }));
-                }
-                std::future::pending::<()>().await;
+    for own in [false, true] {
+        sim(SEEDS, move || async move {
+            let hook = Hook::default();
+            let (outer, inner) = match own {
+                true => (Options::new(), hook.options()),
+                false => (hook.options(), Options::new()),
+            };
+            let outcome = outer.group(async |_| {
+                let mut kept = Vec::new();
+                let mut inner = Box::pin(inner.supervise(async |s| {
+                    for name in ["read", "dropped"] {
+                        kept.push(s.spawn_named(name, async move { Err::<(), _>(Oops(name)) }));
+                    }
+                    std::future::pending::<()>().await;
+                    done()
+                }));
+                assert!(poll_once(&mut inner).await.is_pending());
+                sleep(secs(1)).await;
+                drop(inner);
+                sleep(secs(1)).await;
+                drop(kept.pop());
+                assert_eq!(hook.seen(), ["dropped: error: Oops(\"dropped\")"]);
+                assert!(matches!(
+                    kept.pop().unwrap().await,
+                    Err(TaskError::Failed(Oops("read")))
+                ));
                 done()
-            }));
-            assert!(poll_once(&mut inner).await.is_pending());
-            sleep(secs(1)).await;
-            drop(inner);
-            sleep(secs(1)).await;
-            drop(kept.pop());
-            assert_eq!(hook.seen(), ["dropped: error: Oops(\"dropped\")"]);
-            assert!(matches!(
-                kept.pop().unwrap().await,
-                Err(TaskError::Failed(Oops("read")))
-            ));
-            done()
+            });
+            outcome.await.unwrap();
+            assert_eq!(hook.seen().len(), 1);
         });
-        outcome.await.unwrap();
-        assert_eq!(hook.seen().len(), 1);
-    });
+    }
 }
 
 /// Rule 15: handle drops, child ends and the boundary's end in every order that the seeds give.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use headcount::{
-    Instant, checkpoint, current_deadline, move_on_after, time::sleep, time::sleep_until, timeout,
-    timeout_at,
+    Instant, checkpoint, current_deadline, group, move_on_after, time::sleep, time::sleep_until,
+    timeout, timeout_at,
 };
 
-use crate::support::{Ledger, SEEDS, catch, message, poll_once, secs, sim};
+use crate::support::{Ledger, Oops, PollCount, SEEDS, catch, done, message, poll_once, secs, sim};
 
 /// Case 21.
 #[test]
@@ -256,5 +256,39 @@ fn a_panic_comes_out_of_a_timeout() {
         let dropped = timeout(secs(1), crate::support::drops_later_panicking("dropped"));
         let dropped = catch(dropped).await;
         assert_eq!(message(&*dropped.map(drop).unwrap_err()), "dropped");
+    });
+}
+
+/// A timeout costs its task no more polls than a sleep does: the opener that finds its time over
+/// needs nobody to wake it.
+#[test]
+fn an_expired_timeout_wakes_its_task_once() {
+    sim(SEEDS, || async {
+        let polls = PollCount::default();
+        let program = polls.of(async {
+            timeout(secs(1), pending::<()>()).await.unwrap_err();
+            sleep(secs(1)).await;
+        });
+        program.await;
+        assert_eq!(polls.get(), 3);
+    });
+}
+
+/// Nor does a boundary that ends inside the body of another wake that: it is being polled.
+#[test]
+fn what_ends_inside_a_body_does_not_wake_it_again() {
+    sim(SEEDS, || async {
+        let polls = PollCount::default();
+        let outer = polls.of(group(async |_| {
+            let inner = group(async |g| {
+                g.spawn(sleep(secs(1)));
+                done()
+            });
+            inner.await.map_err(|_| Oops("inner"))?;
+            sleep(secs(1)).await;
+            done()
+        }));
+        outer.await.unwrap();
+        assert_eq!(polls.get(), 3);
     });
 }

@@ -96,6 +96,21 @@ fn the_body_of_a_run_is_reported() {
 }
 
 #[test]
+fn the_body_of_a_run_in_a_blocking_closure_is_reported() {
+    let (_watchdog, heard) = watch_named("nested");
+    run(async |g| {
+        let child = g.spawn_blocking(move |_| {
+            Options::new().name("nested").run(async |_| {
+                assert_eq!(block(&heard).name(), Some("nested"));
+                Ok::<_, Infallible>(())
+            })
+        });
+        child.await
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_group_outside_of_any_boundary_is_reported() {
     let (_watchdog, heard) = watch_named("bare");
     let opening = Options::new().name("bare").group(async |_| {

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -52,6 +52,34 @@ pub async fn catch<F: Future>(fut: F) -> Result<F::Output, Box<dyn Any + Send>> 
         },
     )
     .await
+}
+
+/// Polls with wakers of its own, which wake the task that made it, and counts those that are kept.
+#[derive(Clone)]
+pub struct Relay(Arc<Relayed>);
+
+struct Relayed(Waker);
+
+impl Wake for Relayed {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+impl Relay {
+    pub async fn here() -> Self {
+        poll_fn(|cx| Poll::Ready(Relay(Arc::new(Relayed(cx.waker().clone()))))).await
+    }
+
+    pub fn poll<F: Future + Unpin>(&self, fut: &mut F) -> Poll<F::Output> {
+        let waker = Waker::from(self.0.clone());
+        Pin::new(fut).poll(&mut Context::from_waker(&waker))
+    }
+
+    /// How many wakers are kept, with the clones of this.
+    pub fn kept(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
 }
 
 /// How often a future was polled.
