@@ -403,3 +403,25 @@ impl Drop for Node {
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_chain_of_parents_is_freed_on_a_small_stack() {
+        let free = || {
+            let mut last = None;
+            for _ in 0..10_000 {
+                let node = Node::new(Kind::Group, Location::caller(), Plan::default());
+                node.settle_at(last, Runtime::default_runtime());
+                last = Some(node);
+            }
+        };
+        // It holds a few hundred calls.
+        let small = thread::Builder::new().stack_size(128 * 1024);
+        small.spawn(free).unwrap().join().unwrap();
+    }
+}
