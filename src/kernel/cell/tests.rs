@@ -43,6 +43,7 @@ fn a_child_is_woken_by_the_waker_of_its_last_poll_alone() {
     assert_eq!(calls[0].0.load(SeqCst), 0);
     assert_eq!(calls[1].0.load(SeqCst), 1);
     cell.leave(|| ());
+    assert_eq!(Arc::strong_count(&calls[1]), 1, "the cell is freed");
 }
 
 #[test]
