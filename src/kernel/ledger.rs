@@ -490,6 +490,25 @@ mod tests {
     }
 
     #[test]
+    fn the_most_who_lived_at_once_are_counted_exactly() {
+        let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+        let mut children = Vec::new();
+        for living in 1..=10 {
+            children.push(spawn(&group));
+            assert_eq!(group.stats(), (living as u64, living, living));
+        }
+        children.drain(3..).for_each(|child| end(&group, &child));
+        assert_eq!(group.stats(), (10, 3, 10));
+        children.extend((0..7).map(|_| spawn(&group)));
+        assert_eq!(group.stats(), (17, 10, 10));
+        children.push(spawn(&group));
+        assert_eq!(group.stats(), (18, 11, 11));
+        children.iter().for_each(|child| end(&group, child));
+        let closed = group.inside.lock().ledger.close();
+        drop(closed);
+    }
+
+    #[test]
     fn who_ends_in_line_leaves_it_or_is_passed_over() {
         let plan = Plan {
             limit: Some(1),
