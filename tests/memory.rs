@@ -193,7 +193,8 @@ fn the_memory_of_ended_children_does_not_wait_for_the_others() {
                 for staying in 1..=STAY {
                     g.spawn(pending::<()>());
                     (1..64).for_each(|_| {
-                        let captured = [staying; 16];
+                        // So small that its task would be kept with its cell.
+                        let captured = [staying; 8];
                         g.spawn(async move { _ = std::hint::black_box(captured) });
                     });
                     while g.stats().living > staying {

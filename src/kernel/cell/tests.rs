@@ -83,6 +83,44 @@ fn end(group: &Arc<Node>, child: &CellRef) {
     child.retire(owed);
 }
 
+#[cfg(feature = "async-std")]
+#[test]
+fn the_memory_of_a_task_is_freed_by_the_last_of_its_handle_and_its_chunk() {
+    use crate::{
+        kernel::roster::Hold,
+        runtime::{Label, Runtime},
+    };
+
+    for handle_leaves_first in [true, false] {
+        let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+        let Ok(admitted) = group.admit(Ask::Queue, info(), || None) else {
+            panic!("the group is open");
+        };
+        let (child, handle) = (admitted.child, admitted.handle);
+        let label = Label {
+            name: None,
+            location: Location::caller(),
+        };
+        let spawned = Runtime::default_runtime().spawn(label, || async {});
+        // SAFETY: this is the handle, which has not left.
+        unsafe { handle.keep_task(spawned) };
+        let cell = Hold::new(&child);
+        end(&group, &child);
+        // SAFETY: nobody else is here.
+        let is_kept = || cell.task.with(|task| unsafe { (*task).is_kept() });
+        let handle_leaves = || handle.leave(|| ());
+        let chunk_gives_up = || cell.give_up_task();
+        let (first, last): (&dyn Fn(), &dyn Fn()) = match handle_leaves_first {
+            true => (&handle_leaves, &chunk_gives_up),
+            false => (&chunk_gives_up, &handle_leaves),
+        };
+        first();
+        assert!(is_kept());
+        last();
+        assert!(!is_kept());
+    }
+}
+
 /// A chunk is ripe when half of its children have ended. One child of each stays, so that none is freed.
 #[test]
 fn of_more_than_six_ripe_chunks_the_oldest_keep_no_tasks() {
