@@ -200,7 +200,8 @@ fn the_memory_of_ended_children_does_not_wait_for_the_others() {
                 for staying in 1..=STAY {
                     g.spawn(pending::<()>());
                     (1..64).for_each(|_| {
-                        let captured = [staying; 16];
+                        // So small that its task would be kept with its cell.
+                        let captured = [staying; 8];
                         g.spawn(async move { _ = std::hint::black_box(captured) });
                     });
                     while g.stats().living > staying {
@@ -484,4 +485,37 @@ fn groups_that_come_and_go_leave_nothing() {
         let grown = live() - before;
         assert!(grown < 64 * 1024, "{grown} bytes more");
     });
+}
+
+/// Rule 7: what is kept of a child that has ended, so that it is freed where it was made, is small.
+#[test]
+fn the_memory_of_a_large_task_goes_when_its_child_ends() {
+    on_workers(
+        "the_memory_of_a_large_task_goes_when_its_child_ends",
+        || {
+            const LARGE: usize = 300;
+            let outcome = async_std::task::block_on(group(async |g| {
+                let all_ended = async || {
+                    while g.stats().living > 0 {
+                        yield_now().await;
+                    }
+                };
+                (0..100).for_each(|_| drop(g.spawn(async {})));
+                all_ended().await;
+                let before = live();
+                for n in 0..LARGE {
+                    let captured = [n; 128];
+                    g.spawn(async move {
+                        yield_now().await;
+                        _ = std::hint::black_box(captured);
+                    });
+                }
+                all_ended().await;
+                let each = (live() - before) / LARGE as isize;
+                assert!(each < 512, "{each} bytes of each child that has ended");
+                Ok::<_, ()>(())
+            }));
+            outcome.unwrap();
+        },
+    );
 }

@@ -271,7 +271,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::kernel::node::{Kind, Plan};
+    use crate::kernel::node::{Kind, OWN, Plan, SHIELD};
 
     fn node(kind: Kind, parent: Option<Arc<Node>>) -> Arc<Node> {
         let node = Node::new(kind, Location::caller(), Plan::default());
@@ -307,6 +307,33 @@ mod tests {
             work(&this.job, token);
             RawWaker::new(Waker::noop().data(), Waker::noop().vtable())
         }
+    }
+
+    /// The request that a thread saw is not visible any more when the child looks.
+    #[test]
+    fn a_closure_is_submitted_again_if_a_thread_refused_it_and_not_before() {
+        let around = node(Kind::Cancel, None);
+        let shield = node(Kind::Cancel, Some(around.clone()));
+        let child = node(Kind::Task, Some(shield.clone()));
+        let mut blocking = Blocking::new(Pool::Blocking, |_| 7);
+        blocking.submitted = true;
+        let job = blocking.job.clone();
+        let mut is_submitted_again = || {
+            let mut cx = Context::from_waker(Waker::noop());
+            let polled = Frame::Node(&child).catch(|| Pin::new(&mut blocking).poll(&mut cx));
+            assert!(matches!(polled, Ok(Poll::Pending)));
+            blocking.held.is_some()
+        };
+        assert!(!is_submitted_again(), "the thread is on its way");
+        around.raise(OWN);
+        let token = BlockingToken {
+            node: child.clone(),
+            runtime: Runtime::default_runtime(),
+        };
+        work(&job, token);
+        assert!(job.lock().closure.is_some());
+        shield.raise(SHIELD);
+        assert!(is_submitted_again());
     }
 
     /// A shield has come between, so the child puts the closure back; before it looks for a result,

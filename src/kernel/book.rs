@@ -146,3 +146,44 @@ impl<E: fmt::Debug + Send> Salvage for Book<E> {
         self.salvage_failures()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::kernel::roster::Info;
+
+    fn who() -> Info {
+        Info {
+            name: None,
+            location: Location::caller(),
+        }
+    }
+
+    fn note(book: &Book<&'static str>, panics: bool) -> bool {
+        match panics {
+            true => book
+                .note_panic(CleanupFailure::from_panic(who(), "panic"))
+                .is_ok(),
+            false => book.note(Failure::new(who(), "failure")).is_ok(),
+        }
+    }
+
+    /// What comes between the end of the boundary and its conclusion is not lost.
+    #[test]
+    fn a_book_is_closed_when_it_is_empty_or_handed_out_and_takes_nothing_afterwards() {
+        for panics in [false, true] {
+            let open = || Book::open(Kind::Group, Location::caller(), Plan::default());
+            let book = open();
+            assert!(note(&book, panics));
+            assert!(!book.close_if_empty());
+            assert!(note(&book, panics));
+            let (failures, unread) = book.close();
+            let found = (failures.len(), unread.len());
+            assert_eq!(found, if panics { (0, 2) } else { (2, 0) });
+            assert!(!note(&book, panics));
+            let empty = open();
+            assert!(empty.close_if_empty());
+            assert!(!note(&empty, panics));
+        }
+    }
+}

@@ -422,3 +422,6 @@ pub(super) const fn is_plain<T>() -> bool {
 const fn is_small<T>() -> bool {
     size_of::<T>() <= size_of::<[u64; 2]>() && align_of::<T>() <= align_of::<u64>()
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

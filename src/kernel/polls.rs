@@ -211,3 +211,28 @@ pub(crate) fn look(mut f: impl FnMut(&[TaskPoll], Instant)) {
         f(&polls, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_duration_counts_in_nanoseconds_and_never_says_that_nobody_watches() {
+        assert_eq!(nanos(Duration::from_nanos(2)), 2);
+        let longest = Duration::from_nanos(u64::MAX - 1);
+        assert_eq!(nanos(longest), u64::MAX - 1);
+        assert_eq!(nanos(longest + Duration::from_nanos(1)), u64::MAX - 1);
+        assert_eq!(nanos(Duration::MAX), u64::MAX - 1);
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_forgotten_when_the_next_comes() {
+        let ended = thread::spawn(|| THREAD.with(Arc::downgrade)).join();
+        let ended = ended.unwrap();
+        thread::spawn(|| THREAD.with(|_| ())).join().unwrap();
+        let shared = shared().lock();
+        assert!(!shared.threads.iter().any(|thread| thread.ptr_eq(&ended)));
+    }
+}

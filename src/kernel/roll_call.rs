@@ -110,3 +110,50 @@ impl Node {
         waker.wake_by_ref();
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// What follows from so many polls at one time, after each of which somebody is missing.
+    fn steps(calls: &mut RollCall, now: Instant, polls: usize) -> String {
+        let letter = |_| match calls.step(Some(now)) {
+            Step::Rest => 'r',
+            Step::Call => 'c',
+            Step::Wait => 'w',
+            Step::Over => 'o',
+        };
+        (0..polls).map(letter).collect()
+    }
+
+    #[test]
+    fn who_is_missing_is_called_once_and_given_up_after_eight_polls() {
+        let (mut calls, now) = (RollCall::default(), Instant::now());
+        assert_eq!(steps(&mut calls, now, 17), "cwwwwwwocwwwwwwoc");
+    }
+
+    #[test]
+    fn a_poll_after_which_nobody_is_missing_ends_the_call() {
+        let (mut calls, now) = (RollCall::default(), Instant::now());
+        assert_eq!(steps(&mut calls, now, 7), "cwwwwww");
+        assert!(matches!(calls.step(None), Step::Rest));
+        assert_eq!(steps(&mut calls, now, 8), "cwwwwwwo");
+    }
+
+    #[test]
+    fn there_are_so_many_calls_in_a_spell_and_as_many_in_the_next() {
+        let (mut calls, start) = (RollCall::default(), Instant::now());
+        let mut spell = |now| {
+            let mut count = 0;
+            while steps(&mut calls, now, 1) == "c" {
+                count += 1;
+                assert!(matches!(calls.step(None), Step::Rest));
+            }
+            count
+        };
+        let end = start + RollCall::SPELL;
+        assert_eq!(spell(start), RollCall::CALLS);
+        assert_eq!(spell(end - Duration::from_nanos(1)), 0);
+        assert_eq!(spell(end), RollCall::CALLS);
+    }
+}

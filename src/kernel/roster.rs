@@ -590,3 +590,6 @@ impl Walk {
         self.cells().for_each(Cell::wake_task);
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

@@ -60,6 +60,13 @@ pub(crate) struct Spawned {
     _handle: Option<self::async_std::Spawned>,
 }
 
+#[cfg(all(test, feature = "async-std", not(any(loom, shuttle))))]
+impl Spawned {
+    pub(crate) fn is_kept(&self) -> bool {
+        self._handle.is_some()
+    }
+}
+
 /// How a task is called in reports.
 #[derive(Clone, Copy)]
 #[cfg_attr(

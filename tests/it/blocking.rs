@@ -46,6 +46,25 @@ fn a_blocking_child_gives_its_value_to_its_handle() {
     });
 }
 
+#[test]
+fn a_token_shows_whether_its_closure_is_asked_to_stop() {
+    sim(1, || async {
+        let outcome = group(async |g| {
+            g.spawn_blocking(move |token| {
+                assert_eq!(format!("{token:?}"), "BlockingToken { cancelled: false }");
+                block_until_cancelled(&token);
+                assert_eq!(format!("{token:?}"), "BlockingToken { cancelled: true }");
+            });
+            sleep(secs(1)).await;
+            g.cancel();
+            yield_now().await;
+            done()
+        })
+        .await;
+        assert!(outcome.unwrap_err().is_cancelled());
+    });
+}
+
 /// Rules 9 and 14 hold for blocking children too.
 #[test]
 fn a_blocking_child_fails_and_panics_like_any_other() {

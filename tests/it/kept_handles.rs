@@ -4,7 +4,9 @@ use std::{future::pending, pin::pin};
 
 use headcount::{group, scope, time::sleep, timeout};
 
-use crate::support::{Ledger, Oops, SEEDS, catch, done, message, poll_once, secs, sim};
+use crate::support::{
+    Ledger, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim, yield_now,
+};
 
 /// Case 41, rule 8.
 #[test]
@@ -129,6 +131,29 @@ fn a_timeout_around_a_group_that_began_before_it_leaves_the_group_alone() {
         .await;
         outcome.unwrap();
         ledger.expect(&[(5000, "child done")]);
+    });
+}
+
+/// Rule 8: as long as nobody is cancelled, it does not matter how long it is not polled.
+#[test]
+fn a_group_that_is_put_aside_for_many_polls_of_its_parent_goes_on() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let mut kept = pin!(group(async |g| {
+                g.spawn(ledger.sleeper("child", secs(1)));
+                sleep(secs(2)).await;
+                ok("value")
+            }));
+            assert!(poll_once(&mut kept).await.is_pending());
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            ok(kept.await.unwrap())
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), "value");
+        ledger.expect(&[(1000, "child done")]);
     });
 }
 

@@ -1,8 +1,9 @@
 //! Deadlines around openings, and of `Options`.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::Pin,
+    task::Poll,
 };
 
 use futures_concurrency::future::Join;
@@ -249,6 +250,43 @@ fn a_shield_holds_in_a_branch_that_is_not_polled_while_another_drains() {
             (1000, "guard releasing"),
             (2000, "guard released"),
             (5000, "shielded"),
+        ]);
+    });
+}
+
+/// Rule 22: nor does one that polls its branches in turn, one in each poll.
+#[test]
+fn a_shield_holds_in_branches_that_are_polled_in_turn() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = timeout(secs(1), async {
+            let mut branches = ["a", "b", "c", "d", "e"].map(|name| {
+                let ledger = ledger.clone();
+                Box::pin(group(async move |_| {
+                    shield(sleep(secs(4))).await;
+                    ledger.note(name);
+                    done()
+                }))
+            });
+            let mut turn = 0;
+            poll_fn(|cx| {
+                _ = branches[turn].as_mut().poll(cx);
+                turn = (turn + 1) % branches.len();
+                if turn > 0 {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::<()>::Pending
+            })
+            .await;
+        })
+        .await;
+        assert!(outcome.is_err());
+        ledger.expect_in_any_order(&[
+            (4000, "a"),
+            (4000, "b"),
+            (4000, "c"),
+            (4000, "d"),
+            (4000, "e"),
         ]);
     });
 }

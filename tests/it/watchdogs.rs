@@ -4,12 +4,16 @@
 use std::{
     convert::Infallible,
     pin::pin,
-    sync::mpsc::{Receiver, Sender, channel},
-    time::Duration,
+    sync::{
+        Barrier,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use headcount::{
-    Options, checkpoint, group, run, supervise,
+    Options, checkpoint, group, run, scope, supervise,
     watchdog::{Stall, Watchdog, watch},
 };
 
@@ -17,27 +21,58 @@ use crate::support::block_on;
 
 const SOON: Duration = Duration::from_millis(2);
 
+/// How long a test waits for a watchdog that is broken.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A watchdog of which a test sees that it ends.
+struct Dog(Option<Watchdog>);
+
+impl Drop for Dog {
+    fn drop(&mut self) {
+        let watchdog = self.0.take();
+        let (tell, ended) = channel();
+        thread::spawn(move || {
+            drop(watchdog);
+            _ = tell.send(());
+        });
+        let ended = ended.recv_timeout(LIMIT);
+        assert!(
+            ended.is_ok() || thread::panicking(),
+            "its thread does not end"
+        );
+    }
+}
+
 /// The watchdogs of other tests see the polls of this one: each looks for the tasks of its own.
-fn watch_named(prefix: &'static str) -> (Watchdog, Receiver<Stall>) {
+fn watch_named(prefix: &'static str) -> (Dog, Receiver<Stall>) {
     watch_if(move |stall| stall.name().is_some_and(|name| name.starts_with(prefix)))
 }
 
-fn watch_if(mine: impl Fn(&Stall) -> bool + Send + 'static) -> (Watchdog, Receiver<Stall>) {
+fn watch_if(mine: impl Fn(&Stall) -> bool + Send + 'static) -> (Dog, Receiver<Stall>) {
     let (tell, heard) = channel();
     let watchdog = watch(SOON, move |stall| {
         if mine(stall) {
             _ = tell.send(stall.clone());
         }
     });
-    (watchdog, heard)
+    (Dog(Some(watchdog)), heard)
 }
 
 /// Blocks its thread until the watchdog has reported somebody.
 fn block(heard: &Receiver<Stall>) -> Stall {
-    // The limit is for a watchdog that is broken.
-    heard
-        .recv_timeout(Duration::from_secs(60))
-        .expect("a report")
+    find(heard, |_| true)
+}
+
+/// The first report of that kind, for which it blocks its thread.
+fn find(heard: &Receiver<Stall>, wanted: impl Fn(&Stall) -> bool) -> Stall {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let rest = end.saturating_duration_since(Instant::now());
+        let stall = heard.recv_timeout(rest).expect("a report");
+        if wanted(&stall) {
+            return stall;
+        }
+    }
 }
 
 #[test]
@@ -48,8 +83,8 @@ fn a_named_child_is_reported_while_it_is_stuck_and_when_it_is_over() {
         let child = g.spawn_named("named", async {
             // The second poll blocks. (The first may have been reported, if the machine was slow.)
             checkpoint().await;
-            let stuck = heard.iter().find(|stall| !stall.is_over());
-            Ok::<_, headcount::JoinError>((stuck.expect("a report"), heard))
+            let stuck = find(&heard, |stall| !stall.is_over());
+            Ok::<_, headcount::JoinError>((stuck, heard))
         });
         child.await
     })
@@ -59,10 +94,10 @@ fn a_named_child_is_reported_while_it_is_stuck_and_when_it_is_over() {
     assert_eq!(stuck.location().line(), line);
     assert!(stuck.duration() >= SOON && !stuck.is_known());
     // The group may return a little before the poll of its child does.
-    let over = heard
-        .iter()
-        .find(|stall| stall.duration() >= stuck.duration() && stall.is_over());
-    assert!(over.expect("a second report").is_known());
+    let over = find(&heard, |stall| {
+        stall.duration() >= stuck.duration() && stall.is_over()
+    });
+    assert!(over.is_known());
     drop(watchdog);
     assert_eq!(
         heard.iter().count(),
@@ -135,6 +170,71 @@ fn a_supervised_child_is_reported() {
 }
 
 #[test]
+fn of_a_child_in_a_scope_and_the_task_around_it_the_child_is_blamed_alone() {
+    let (watchdog, heard) = watch_named("nested");
+    let heard = run(async |g| {
+        let around = g.spawn_named("nested around", async move {
+            let opened = scope(async |s| {
+                let inside = s.spawn_named("nested inside", async move {
+                    assert!(!block(&heard).is_over());
+                    Ok::<_, headcount::JoinError>(heard)
+                });
+                inside.await
+            });
+            Ok::<_, headcount::JoinError>(opened.await.unwrap())
+        });
+        around.await
+    })
+    .unwrap();
+    let over = find(&heard, Stall::is_over);
+    assert_eq!(over.name(), Some("nested inside"));
+    drop(watchdog);
+    assert_eq!(heard.iter().count(), 0, "who is around is excused");
+}
+
+/// Each has polled before the other blocks, so both are known by then.
+#[test]
+fn two_threads_that_are_stuck_at_once_are_both_reported() {
+    let (_watchdog, heard) = watch_named("one of two");
+    let (both_poll, both_heard) = (&Barrier::new(2), &Barrier::new(3));
+    thread::scope(|threads| {
+        for name in ["one of two", "one of two others"] {
+            threads.spawn(move || {
+                block_on(group(async |_| {
+                    both_poll.wait();
+                    Ok::<_, Infallible>(())
+                }))
+                .unwrap();
+                let opening = Options::new().name(name).group(async |_| {
+                    both_heard.wait();
+                    Ok::<_, Infallible>(())
+                });
+                block_on(opening).unwrap();
+            });
+        }
+        let first = heard.recv_timeout(LIMIT);
+        let second = heard.recv_timeout(LIMIT);
+        // Before anything is asserted, so that a failure leaves nobody waiting.
+        both_heard.wait();
+        let (first, second) = (first.expect("a report"), second.expect("a second report"));
+        assert!(!first.is_over() && !second.is_over());
+        assert_ne!(first.name(), second.name());
+    });
+}
+
+#[test]
+fn a_watchdog_that_ends_leaves_the_others_watching() {
+    let (watchdog, _) = watch_named("nobody");
+    let (_other, heard) = watch_named("still watched");
+    drop(watchdog);
+    run(async |g| {
+        g.spawn_named("still watched", async move { drop(block(&heard)) });
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_destructor_that_blocks_is_reported() {
     struct Blocks(Receiver<Stall>);
     impl Drop for Blocks {
@@ -159,9 +259,9 @@ fn a_destructor_that_blocks_is_reported() {
 #[test]
 fn nothing_below_the_threshold_is_reported() {
     let (tell, heard) = channel::<()>();
-    let patient = watch(Duration::from_secs(3600), move |_| {
+    let patient = Dog(Some(watch(Duration::from_secs(3600), move |_| {
         _ = tell.send(());
-    });
+    })));
     let (_watchdog, soon) = watch_named("patient");
     run(async |g| {
         // Longer than another watchdog allows.
@@ -176,18 +276,18 @@ fn nothing_below_the_threshold_is_reported() {
 #[test]
 fn a_report_that_panics_does_not_end_the_watch() {
     let (tell, heard) = channel::<()>();
-    let _watchdog = watch(SOON, move |stall| {
+    let _watchdog = Dog(Some(watch(SOON, move |stall| {
         if stall.name() == Some("panicking") {
             _ = tell.send(());
             panic!("in a report");
         }
-    });
+    })));
     run(async |g| {
         g.spawn_named("panicking", async move {
-            heard.recv().expect("the first report");
+            heard.recv_timeout(LIMIT).expect("the first report");
             checkpoint().await;
             // That of the end of the first poll has panicked too, or comes now.
-            heard.recv().expect("a second report");
+            heard.recv_timeout(LIMIT).expect("a second report");
         });
         Ok::<_, Infallible>(())
     })
@@ -200,20 +300,25 @@ fn a_report_may_drop_its_own_watchdog() {
     let (tell, heard): (Sender<()>, _) = channel();
     let watchdog = watch(SOON, move |stall| {
         if stall.name() == Some("drops") {
-            drop(take.recv());
+            drop(take.try_recv());
             _ = tell.send(());
         }
     });
     give.send(watchdog).unwrap();
     let heard = run(async |g| {
         let child = g.spawn_named("drops", async move {
-            heard.recv().expect("a report");
+            heard.recv_timeout(LIMIT).expect("a report");
             Ok::<_, headcount::JoinError>(heard)
         });
         child.await
     })
     .unwrap();
-    assert!(heard.recv().is_err(), "its thread has ended");
+    let ended = heard.recv_timeout(LIMIT);
+    assert_eq!(
+        ended,
+        Err(RecvTimeoutError::Disconnected),
+        "its thread ends"
+    );
 }
 
 #[test]

@@ -92,6 +92,21 @@ fn a_stranger_cancels_an_opening() {
     });
 }
 
+/// Rule 20: to await a child that has ended is no checkpoint.
+#[test]
+fn the_value_of_an_ended_child_reaches_an_awaiter_that_is_cancelled() {
+    sim(SEEDS, || async {
+        let outcome = open(async |g| {
+            let child = g.spawn(async { ok("value") });
+            sleep(secs(1)).await;
+            g.cancel();
+            ok(child.await.unwrap())
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), "value");
+    });
+}
+
 /// Case 16, rules 11 and 20: the group's own request, and no checkpoint after it.
 #[test]
 fn a_value_returned_without_a_checkpoint_after_the_request_is_kept() {

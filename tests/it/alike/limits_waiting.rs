@@ -3,7 +3,7 @@
 use std::{
     future::{pending, poll_fn},
     pin::pin,
-    sync::Mutex,
+    sync::{Mutex, mpsc::channel},
     task::Poll,
 };
 
@@ -107,6 +107,67 @@ fn a_place_offered_to_a_waiter_that_is_dropped_goes_to_the_next() {
             (3000, "unlucky cut"),
             (4000, "next done"),
         ]);
+    });
+}
+
+/// Rule 3: the place that was freed for the first is refused to both, though a child lives on.
+#[test]
+fn nobody_waits_for_a_place_in_a_cancelled_opening() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = limited(2, async |g| {
+            g.spawn(ledger.forever("stays"));
+            g.spawn(ledger.sleeper("ends", secs(1)));
+            let mut waiters =
+                ["first", "second"].map(|name| Box::pin(g.spawn_when_free(ledger.forever(name))));
+            for waiter in &mut waiters {
+                assert!(poll_once(waiter).await.is_pending());
+            }
+            sleep(secs(2)).await;
+            g.cancel();
+            for waiter in &mut waiters {
+                let Poll::Ready(handle) = poll_once(waiter).await else {
+                    panic!("it waits");
+                };
+                assert!(handle.is_finished());
+            }
+            done()
+        })
+        .await;
+        outcome.unwrap();
+    });
+}
+
+/// Rule 3: the only place is free, but offered to the first, when the opening closes.
+#[test]
+fn the_close_of_an_opening_wakes_all_who_wait_for_a_place() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = open(async |outer| {
+            let (send, receive) = channel();
+            outer.spawn(async move {
+                limited(1, async move |g| {
+                    g.spawn(sleep(secs(2)));
+                    send.send(g).unwrap();
+                    done()
+                })
+                .await
+                .unwrap();
+            });
+            sleep(secs(1)).await;
+            let inner = receive.recv().unwrap();
+            for _ in 0..2 {
+                let (inner, ledger) = (inner.clone(), ledger.clone());
+                outer.spawn(async move {
+                    inner.spawn_when_free(sleep(secs(1))).await;
+                    ledger.note("returned");
+                });
+            }
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        assert_eq!(ledger.count("returned"), 2);
     });
 }
 
