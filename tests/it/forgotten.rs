@@ -203,3 +203,48 @@ fn who_waits_for_a_child_of_a_forgotten_scope_is_told_that_it_is_cancelled() {
         ledger.expect_in_any_order(&[(1000, "joined"), (1000, "not started")]);
     });
 }
+
+/// Rule 8: a boundary that is cancelled takes a group that nobody polls for forgotten.
+#[test]
+fn the_body_of_a_group_that_was_taken_for_forgotten_never_runs_again() {
+    sim(SEEDS, || async {
+        let (ledger, polls, gate) = (Ledger::open(), PollCount::default(), Gate::default());
+        let outcome = group(async |outer| {
+            let waiting = gate.wait();
+            outer.spawn(async move {
+                sleep(secs(3)).await;
+                gate.open();
+            });
+            let outcome = timeout(secs(1), async {
+                let mut aside: Opening<Oops> = Box::pin(group(async |_| {
+                    let drains = group(async |g| {
+                        let ledger = ledger.clone();
+                        g.spawn(async move {
+                            let _guard = ledger.deferred("guard", secs(5));
+                            pending::<()>().await;
+                        });
+                        pending::<Result<(), Oops>>().await
+                    });
+                    _ = polls.of(drains).await;
+                    done()
+                }));
+                assert!(poll_once(&mut aside).await.is_pending());
+                waiting.await;
+                let before = polls.get();
+                _ = poll_once(&mut aside).await;
+                ledger.note(format!("{} more polls", polls.get() - before));
+                pending::<()>().await;
+            })
+            .await;
+            assert!(outcome.is_err());
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[
+            (1000, "guard releasing"),
+            (3000, "0 more polls"),
+            (6000, "guard released"),
+        ]);
+    });
+}
