@@ -455,16 +455,39 @@ mod tests {
         assert!(parent.inside.lock().subs.is_empty());
     }
 
+    fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
+        // It holds a few hundred calls.
+        let small = thread::Builder::new().stack_size(128 * 1024);
+        small.spawn(run).unwrap().join().unwrap();
+    }
+
     #[test]
     fn a_chain_of_parents_is_freed_on_a_small_stack() {
-        let free = || {
+        on_a_small_stack(|| {
             let mut last = None;
             for _ in 0..10_000 {
                 last = Some(node(last));
             }
-        };
-        // It holds a few hundred calls.
-        let small = thread::Builder::new().stack_size(128 * 1024);
-        small.spawn(free).unwrap().join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_chain_of_orphans_is_settled_on_a_small_stack() {
+        on_a_small_stack(|| {
+            let above = node(None);
+            let first = node(Some(above.clone()));
+            first.link();
+            let mut last = first.clone();
+            for _ in 0..2_000 {
+                last = node(Some(last));
+                last.link();
+            }
+            last.closure_stays();
+            orphan(first.clone());
+            assert!(!first.has_ended(), "somebody lives below");
+            last.closure_left();
+            assert!(first.has_ended());
+            assert!(above.inside.lock().subs.is_empty());
+        });
     }
 }
