@@ -30,7 +30,7 @@ pub enum Pace {
     Virtual,
     /// In virtual time, which stands still while anybody can run; other threads run between any two
     /// steps.
-    #[cfg_attr(not(shuttle), expect(dead_code, reason = "this is for shuttle"))]
+    #[cfg_attr(not(shuttle), allow(dead_code, reason = "this is for shuttle"))]
     Interleaved,
     /// A sleep is a few checkpoints, and a deadline is near. Nothing is said about when it passes.
     Hurried,

@@ -150,7 +150,18 @@ impl<'a> Story<'a> {
     /// Where it was forgotten, with the block whose memory it is part of.
     pub fn forgotten(&self, id: Id) -> Option<usize> {
         let mut holders = self.shape.holders(id);
-        holders.find_map(|id| self.place(id, |event| matches!(event, Event::Forgot(_))))
+        holders
+            .find_map(|id| self.place(id, |event| matches!(event, Event::Forgot(_))))
+            .or_else(|| self.forgotten(self.waits_in(id)?))
+    }
+
+    /// The code in which a child waits for a place under the limit, whose memory it is until then.
+    fn waits_in(&self, id: Id) -> Option<Id> {
+        let site = self.shape.site(id);
+        let made = || self.has(id, Event::Made(id));
+        let waits =
+            matches!(site.kind, Kind::Child { .. }) && made() && !self.has(id, Event::Spawned(id));
+        site.code.filter(|_| waits)
     }
 
     /// Where a foreign combinator dropped it half-way.
