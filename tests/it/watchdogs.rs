@@ -132,13 +132,14 @@ fn the_body_of_a_run_is_reported() {
 
 #[test]
 fn the_body_of_a_run_in_a_blocking_closure_is_reported() {
-    let (_watchdog, heard) = watch_named("nested");
+    let (_watchdog, heard) = watch_named("in a closure");
     run(async |g| {
         let child = g.spawn_blocking(move |_| {
-            Options::new().name("nested").run(async |_| {
-                assert_eq!(block(&heard).name(), Some("nested"));
+            let opening = Options::new().name("in a closure").run(async |_| {
+                assert_eq!(block(&heard).name(), Some("in a closure"));
                 Ok::<_, Infallible>(())
-            })
+            });
+            Ok(opening.unwrap())
         });
         child.await
     })
