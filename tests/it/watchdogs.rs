@@ -100,10 +100,11 @@ fn the_body_of_a_run_in_a_blocking_closure_is_reported() {
     let (_watchdog, heard) = watch_named("nested");
     run(async |g| {
         let child = g.spawn_blocking(move |_| {
-            Options::new().name("nested").run(async |_| {
+            let nested = Options::new().name("nested").run(async |_| {
                 assert_eq!(block(&heard).name(), Some("nested"));
                 Ok::<_, Infallible>(())
-            })
+            });
+            nested.unwrap();
         });
         child.await
     })
