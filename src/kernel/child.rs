@@ -336,9 +336,7 @@ where
             let mut stored = false;
             match value {
                 // Nobody reads it, and nothing below has to end before it goes.
-                Some(value) if !below && !is_plain::<T>() && spot.cell.is_unread() => {
-                    spot.discard(value);
-                }
+                Some(value) if !below && is_for_nobody::<T>(spot.cell) => spot.discard(value),
                 Some(value) => {
                     // SAFETY: this is the child, which comes here once.
                     unsafe { spot.cell.put_output(value) };
@@ -392,6 +390,12 @@ fn clear<F>(mut future: Pin<&mut Option<F>>, spot: Spot<'_>, end: End) -> End {
         true => end,
         false => End::Panicked,
     }
+}
+
+/// Is there nobody left who could read the output, and a destructor to run?
+#[inline(always)]
+fn is_for_nobody<T>(cell: &CellRef) -> bool {
+    !is_plain::<T>() && cell.is_unread()
 }
 
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
