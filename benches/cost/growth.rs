@@ -1,14 +1,12 @@
 //! How the cost of a child grows with the size and the depth of what it is in.
 
-use std::{convert::Infallible, pin::Pin, time::Instant};
-
-use async_std::task;
+use std::time::Instant;
 
 use crate::{
     arguments::Arguments,
     plot,
     report::{Report, median},
-    work::{group, spawned},
+    work::{group, nested, spawned},
 };
 
 type Curve = Vec<(f64, f64)>;
@@ -41,12 +39,7 @@ pub fn measure(arguments: &Arguments, report: &mut Report) {
     let deepest: u64 = if arguments.quick { 1_000 } else { 10_000 };
     for depth in [deepest / 100, deepest / 10, deepest] {
         let rounds = (20_000 / depth).clamp(3, 100) as usize;
-        let (our, their) = in_turn(
-            rounds,
-            depth,
-            |depth| task::block_on(nested_groups(depth)),
-            |depth| task::block_on(nested_tasks(depth)),
-        );
+        let (our, their) = in_turn(rounds, depth, nested::groups, nested::bare);
         report.add(&format!("groups_nested_{depth}"), our, "ns a level");
         report.add(&format!("async_std_nested_{depth}"), their, "ns a level");
     }
@@ -69,26 +62,4 @@ fn nanos_each(count: u64, work: fn(u64)) -> f64 {
     let start = Instant::now();
     work(count);
     start.elapsed().as_nanos() as f64 / count as f64
-}
-
-/// A group whose only child opens a group, and so on.
-fn nested_groups(depth: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        if depth > 0 {
-            let outcome = headcount::group(async |g| {
-                g.spawn(nested_groups(depth - 1));
-                Ok::<_, Infallible>(())
-            });
-            outcome.await.unwrap();
-        }
-    })
-}
-
-/// A task that awaits its only task, and so on.
-fn nested_tasks(depth: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        if depth > 0 {
-            task::spawn(nested_tasks(depth - 1)).await;
-        }
-    })
 }

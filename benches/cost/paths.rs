@@ -8,7 +8,7 @@ use std::{
 
 use async_std::task;
 
-use crate::work::{group, inline, parked, spawned, timeout, trivial, yields_once};
+use crate::work::{group, inline, nested, parked, spawned, timeout, trivial, yields_once};
 
 pub type Path = (&'static str, fn(u64));
 
@@ -21,6 +21,7 @@ pub const PATHS: &[Path] = &[
     ("park", park),
     ("park_and_cancel", |n| _ = parked::group_cancel(n)),
     ("scope", inline::scope),
+    ("nested", nested::groups),
     ("timeout_ready", timeout::ours_ready),
     ("timeout_expired", timeout::ours_expired),
     ("timeout_yield", timeout::ours_yield),
@@ -32,6 +33,7 @@ pub const PATHS: &[Path] = &[
     ("async_std_park_and_cancel", |n| {
         _ = parked::bare_cancel(n);
     }),
+    ("async_std_nested", nested::bare),
     ("async_std_timeout_ready", timeout::theirs_ready),
     ("async_std_timeout_expired", timeout::theirs_expired),
     ("async_std_timeout_yield", timeout::theirs_yield),

@@ -23,6 +23,7 @@ mod plot;
 mod report;
 #[path = "../support/svg.rs"]
 mod svg;
+#[allow(dead_code, reason = "the other bench uses the rest")]
 #[path = "../support/work/mod.rs"]
 mod work;
 

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 pub mod group;
 pub mod inline;
 pub mod map;
+pub mod nested;
 pub mod parked;
 pub mod spawned;
 pub mod timeout;
