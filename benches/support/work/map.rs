@@ -5,9 +5,11 @@ use std::hint::black_box;
 use async_std::task;
 use futures_util::{StreamExt, stream};
 
+use super::sum_below;
+
 const LIMIT: usize = 64;
 
-pub fn ours(count: u64) {
+pub fn map_concurrent(count: u64) {
     let sum = task::block_on(async {
         let mut outputs = headcount::map_concurrent(0..count, LIMIT, async |n| black_box(n));
         let mut sum = 0;
@@ -16,7 +18,7 @@ pub fn ours(count: u64) {
         }
         sum
     });
-    assert_eq!(sum, super::sum_below(count));
+    assert_eq!(sum, sum_below(count));
 }
 
 /// Without the crate, `buffer_unordered` over spawned tasks.
@@ -30,5 +32,5 @@ pub fn buffer_unordered(count: u64) {
         }
         sum
     });
-    assert_eq!(sum, super::sum_below(count));
+    assert_eq!(sum, sum_below(count));
 }
