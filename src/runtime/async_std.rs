@@ -30,11 +30,13 @@ pub(super) fn inside_task() -> bool {
     task::try_current().is_some()
 }
 
+#[inline]
 pub(super) fn now() -> Instant {
     Instant::from_epoch(epoch().elapsed())
 }
 
 /// The zero of all instants: when the process first asked for the time.
+#[inline]
 fn epoch() -> std::time::Instant {
     static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
     *EPOCH.get_or_init(std::time::Instant::now)

@@ -155,6 +155,7 @@ impl Runtime {
     }
 
     /// The time on this runtime's clock.
+    #[inline]
     #[track_caller]
     pub(crate) fn now(&self) -> Instant {
         match self {
