@@ -11,7 +11,7 @@ use std::{cell::Cell, ptr::NonNull, sync::Arc};
 use super::{atomic::thread_local, child::Spot, node::Node, roster::CellRef, within::Lazy};
 use crate::{
     panics::{self, Payload},
-    runtime::Runtime,
+    runtime::{Moment, Runtime},
     time::Instant,
 };
 
@@ -160,11 +160,11 @@ pub(super) fn runtime_of(frame: Option<&Frame<'_>>) -> Runtime {
     with_runtime_of(frame, Runtime::clone)
 }
 
-/// The time in the frame, or else of the default runtime.
+/// A look at the clock in the frame, or else of the default runtime.
 #[inline]
 #[track_caller]
-pub(super) fn now_in(frame: Option<&Frame<'_>>) -> Instant {
-    with_runtime_of(frame, Runtime::now)
+pub(super) fn look_in(frame: Option<&Frame<'_>>) -> Moment {
+    with_runtime_of(frame, Runtime::look)
 }
 
 /// The node of the current boundary; for a spawned child it is made now.

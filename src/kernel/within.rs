@@ -17,6 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
+    runtime::Moment,
     time::Instant,
 };
 
@@ -143,13 +145,27 @@ fn first_poll<F: Future>(
     body.go_on(node, polled, cx)
 }
 
+/// When the time is over.
+enum Due {
+    At(Instant),
+    /// So long after the poll began.
+    After(Moment, Duration),
+}
+
+impl Due {
+    fn at(&self) -> Instant {
+        match *self {
+            Due::At(at) => at,
+            Due::After(entered, after) => entered.instant() + after,
+        }
+    }
+}
+
 /// The boundary during its first poll.
 pub(crate) struct Lazy<'a> {
     outer: Option<&'a Frame<'a>>,
     location: &'static Location<'static>,
-    due: Instant,
-    /// When the poll began, if somebody has looked.
-    entered: Option<Instant>,
+    due: Due,
     /// The time was over, and the future is to be dropped.
     expired: Cell<bool>,
     node: OnceCell<Arc<Node>>,
@@ -162,18 +178,14 @@ impl<'a> Lazy<'a> {
         location: &'static Location<'static>,
         outer: Option<&'a Frame<'a>>,
     ) -> Self {
-        let (due, entered) = match deadline {
-            Deadline::At(at) => (at, None),
-            Deadline::After(after) => {
-                let now = context::now_in(outer);
-                (now + after, Some(now))
-            }
+        let due = match deadline {
+            Deadline::At(at) => Due::At(at),
+            Deadline::After(after) => Due::After(context::look_in(outer), after),
         };
         Lazy {
             outer,
             location,
             due,
-            entered,
             expired: Cell::new(false),
             node: OnceCell::new(),
         }
@@ -192,7 +204,7 @@ impl<'a> Lazy<'a> {
     pub(super) fn node(&self) -> &Arc<Node> {
         self.node.get_or_init(|| {
             let plan = Plan {
-                deadline: Some(Deadline::At(self.due)),
+                deadline: Some(Deadline::At(self.due.at())),
                 ..Plan::default()
             };
             let node = Node::new(Kind::Cancel, self.location, plan);
@@ -220,7 +232,7 @@ impl<'a> Lazy<'a> {
 
     /// Without a node: has this deadline, or one around it, passed?
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        self.due <= now || self.outer.is_some_and(|outer| outer.is_overdue(now))
+        self.due.at() <= now || self.outer.is_some_and(|outer| outer.is_overdue(now))
     }
 
     /// Is the time over, and is it for this boundary to say so? Of several whose time is over the
@@ -230,10 +242,16 @@ impl<'a> Lazy<'a> {
         if self.made_node().is_some() {
             return false;
         }
-        let now = || context::now_in(self.outer);
-        let now = self.entered.unwrap_or_else(now);
-        let others = |outer: &Frame<'_>| outer.is_cancelled() || outer.is_overdue(now);
-        let expired = self.due <= now && !self.outer.is_some_and(others);
+        let now = || match self.due {
+            Due::At(_) => context::look_in(self.outer).instant(),
+            Due::After(entered, _) => entered.instant(),
+        };
+        let over = match self.due {
+            Due::At(at) => at <= now(),
+            Due::After(_, after) => after.is_zero(),
+        };
+        let others = |outer: &Frame<'_>| outer.is_cancelled() || outer.is_overdue(now());
+        let expired = over && !self.outer.is_some_and(others);
         self.expired.set(expired);
         expired
     }

@@ -32,7 +32,12 @@ pub(super) fn inside_task() -> bool {
 
 #[inline]
 pub(super) fn now() -> Instant {
-    Instant::from_epoch(epoch().elapsed())
+    instant(std::time::Instant::now())
+}
+
+/// A look at the clock before the first time that was asked for counts as that.
+pub(super) fn instant(at: std::time::Instant) -> Instant {
+    Instant::from_epoch(at.saturating_duration_since(epoch()))
 }
 
 /// The zero of all instants: when the process first asked for the time.
