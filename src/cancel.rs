@@ -191,20 +191,7 @@ impl CancelScope {
             "a CancelScope was entered a second time: make a new scope for each section"
         );
         let outcome = Drive::new(self.node.clone(), future).await;
-        self.node.resume_panic();
-        match outcome {
-            Outcome::Value(value) => Ok(value),
-            Outcome::Dropped if self.cancel_called() => {
-                self.node.mark_caught();
-                Err(Cancelled::new(self.reason()))
-            }
-            // A boundary around took this for forgotten.
-            Outcome::Dropped if self.node.is_orphan() => misplaced(),
-            // A request from above took the future, and before this came to its end somebody put up
-            // the shield: nobody above will drop the code around now, so it has to go on.
-            Outcome::Dropped => Err(Cancelled::new(None)),
-            Outcome::Misplaced => misplaced(),
-        }
+        conclude(Some(&self.node), outcome).map_err(Cancelled::new)
     }
 
     /// Cancels everything in this scope. May be called from any thread, before entry, from inside,
@@ -236,9 +223,7 @@ impl CancelScope {
 
     /// Has this scope been asked to cancel, by hand or by its deadline?
     pub fn cancel_called(&self) -> bool {
-        let by_itself = [CancelKind::Explicit, CancelKind::Deadline];
-        self.reason()
-            .is_some_and(|reason| by_itself.contains(&reason.kind))
+        cancelled_by_itself(&self.node).is_some()
     }
 
     /// Did that cut the future short? False if the future had no checkpoint any more and its value
@@ -255,6 +240,40 @@ impl CancelScope {
 }
 
 /// The advice of what cannot return an error.
+/// The reason of the scope, if it was cancelled by its own handle or deadline.
+fn cancelled_by_itself(node: &Node) -> Option<CancelReason> {
+    let by_itself = [CancelKind::Explicit, CancelKind::Deadline];
+    node.reason()
+        .filter(|reason| by_itself.contains(&reason.kind))
+}
+
+/// What a cancel scope returns. Without a node, it had no handle, and what dropped its future was
+/// its deadline.
+pub(crate) fn conclude<T>(
+    node: Option<&Arc<Node>>,
+    outcome: Outcome<T>,
+) -> Result<T, Option<CancelReason>> {
+    if let Some(node) = node {
+        node.resume_panic();
+    }
+    match (outcome, node) {
+        (Outcome::Value(value), _) => Ok(value),
+        (Outcome::Misplaced, _) => misplaced(),
+        (Outcome::Dropped, None) => Err(Some(CancelReason::new(CancelKind::Deadline))),
+        (Outcome::Dropped, Some(node)) => match cancelled_by_itself(node) {
+            Some(reason) => {
+                node.mark_caught();
+                Err(Some(reason))
+            }
+            // A boundary around took this for forgotten.
+            None if node.is_orphan() => misplaced(),
+            // A request from above took the future, and before this came to its end somebody put up
+            // the shield: nobody above will drop the code around now, so it has to go on.
+            None => Err(None),
+        },
+    }
+}
+
 pub(crate) fn misplaced() -> ! {
     panic!(
         "a future with a deadline or cancel scope was kept, and polled outside of the boundary in \

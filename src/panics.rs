@@ -19,6 +19,7 @@ pub(crate) type SuppressedHook = Arc<dyn Fn(&Suppressed) + Send + Sync>;
 
 /// Runs code of the user. What a panic leaves behind is dropped or reported, never used again,
 /// which is why unwind safety is asserted here and nowhere else.
+#[inline]
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }

@@ -1,8 +1,15 @@
-//! Timeouts: sugar over [`CancelScope`].
+//! Timeouts: a cancel scope of which nobody has a handle.
 
 use std::{future::Future, time::Duration};
 
-use crate::{cancel::CancelScope, error::TimedOut, time::Instant};
+use futures_util::FutureExt;
+
+use crate::{
+    cancel,
+    error::TimedOut,
+    kernel::{node::Deadline, within::Within},
+    time::Instant,
+};
 
 /// Runs `future` for at most `after`, counted from the first poll.
 ///
@@ -42,7 +49,7 @@ pub fn timeout<F: Future>(
     after: Duration,
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    within(CancelScope::with_timeout(after), future)
+    within(Deadline::After(after), future)
 }
 
 /// [`timeout`] with a point in time.
@@ -74,7 +81,7 @@ pub fn timeout_at<F: Future>(
     at: Instant,
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    within(CancelScope::with_deadline(at), future)
+    within(Deadline::At(at), future)
 }
 
 /// [`timeout`] for when running out of time is no error: `None` then.
@@ -107,7 +114,13 @@ pub fn move_on_after<F: Future>(
     async move { limited.await.ok() }
 }
 
-async fn within<F: Future>(scope: CancelScope, future: F) -> Result<F::Output, TimedOut> {
-    // Nobody else has a handle, so what this scope caused was its deadline.
-    scope.enter(future).await.map_err(|_| TimedOut(()))
+#[track_caller]
+fn within<F: Future>(
+    deadline: Deadline,
+    future: F,
+) -> impl Future<Output = Result<F::Output, TimedOut>> {
+    Within::new(deadline, future).map(|(node, outcome)| {
+        // Nobody else has a handle, so what this scope caused was its deadline.
+        cancel::conclude(node.as_ref(), outcome).map_err(|_| TimedOut(()))
+    })
 }

@@ -10,10 +10,13 @@ use std::{
         atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use futures_util::StreamExt;
-use headcount::{JoinHandle, Options, TaskGroup, group, map_concurrent, run, testing::Sim};
+use headcount::{
+    JoinHandle, Options, TaskGroup, group, map_concurrent, run, testing::Sim, timeout,
+};
 use watch::Watch;
 use workers::{on_these_workers, on_workers};
 
@@ -128,6 +131,35 @@ fn a_child_of_run_costs_at_most_two_allocations() {
         assert_eq!(ran.into_inner(), ROUNDS * CHILDREN);
         assert!(each <= 2.1, "{each}");
     });
+}
+
+/// A timeout that ends in its first poll makes no boundary.
+#[test]
+fn a_timeout_over_a_ready_future_or_of_zero_allocates_nothing() {
+    on_workers(
+        "a_timeout_over_a_ready_future_or_of_zero_allocates_nothing",
+        || {
+            let timeouts = async || {
+                for n in 0..CHILDREN {
+                    let ready = timeout(Duration::from_secs(9), async { n }).await;
+                    assert_eq!(ready.ok(), Some(n));
+                    let over = timeout(Duration::ZERO, pending::<()>()).await;
+                    assert!(over.is_err());
+                }
+            };
+            let bare = || async_std::task::block_on(timeouts());
+            assert!(allocations_per_child(bare) < 0.01);
+            let outcome = async_std::task::block_on(group(async |g| {
+                let child = g.spawn(async move {
+                    let before = ALLOCATIONS.load(Ordering::Relaxed);
+                    timeouts().await;
+                    Ok(ALLOCATIONS.load(Ordering::Relaxed) - before)
+                });
+                child.await
+            }));
+            assert!(outcome.unwrap() < CHILDREN / 100);
+        },
+    );
 }
 
 /// Case 36, rule 7: in waves whose handles are awaited.

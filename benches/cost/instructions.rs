@@ -1,5 +1,5 @@
-//! Instructions a child, counted by valgrind's callgrind: unlike times, they are nearly the same in
-//! every run (to about 0.3 %), also on a busy machine.
+//! Instructions a child, counted by valgrind's callgrind: unlike times, they hardly depend on what
+//! else the machine does.
 
 use std::{
     collections::HashMap,

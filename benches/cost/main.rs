@@ -27,6 +27,8 @@ mod threads;
 #[path = "../support/work/mod.rs"]
 mod work;
 
+type Measure = fn(&Arguments, &mut Report);
+
 fn main() {
     // Whoever uses the executor below async-std before async-std does settles how many threads it has.
     task::block_on(async {});
@@ -36,10 +38,11 @@ fn main() {
         return paths::run(name, count.parse().unwrap());
     }
     let arguments = Arguments::parse();
-    let sections: [(&str, fn(&Arguments, &mut Report)); 5] = [
+    let sections: [(&str, Measure); 5] = [
+        // First, while the process has used little memory.
+        ("memory", memory::measure),
         ("allocations", allocations::measure),
         ("instructions", instructions::measure),
-        ("memory", memory::measure),
         ("growth", growth::measure),
         ("threads", threads::measure),
     ];

@@ -8,10 +8,11 @@
 
 use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
-use super::{atomic::thread_local, child::Spot, node::Node, roster::CellRef};
+use super::{atomic::thread_local, child::Spot, node::Node, roster::CellRef, within::Lazy};
 use crate::{
     panics::{self, Payload},
-    runtime::Runtime,
+    runtime::{Moment, Runtime},
+    time::Instant,
 };
 
 /// What stands around the code that runs now.
@@ -25,6 +26,8 @@ pub(crate) enum Frame<'a> {
     Child(Spot<'a>),
     /// A blocking closure of the child that owns this node.
     Blocking(&'a Arc<Node>),
+    /// The first poll inside a boundary whose node is made when something asks for it.
+    Lazy(&'a Lazy<'a>),
 }
 
 thread_local! {
@@ -40,6 +43,90 @@ impl Frame<'_> {
         set(before);
         result
     }
+
+    /// The node of this boundary, made now if it is made on demand.
+    pub(super) fn node(&self) -> Option<Arc<Node>> {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(_) => None,
+            Frame::Node(node) | Frame::Blocking(node) => Some((*node).clone()),
+            Frame::Child(spot) => Some(spot.node()),
+            Frame::Lazy(lazy) => Some(lazy.node().clone()),
+        }
+    }
+
+    /// The innermost node that there is.
+    fn nearest_node(&self) -> Option<Arc<Node>> {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(_) => None,
+            Frame::Node(node) | Frame::Blocking(node) => Some((*node).clone()),
+            Frame::Child(spot) => Some(spot.nearest_node()),
+            Frame::Lazy(lazy) => match lazy.made_node() {
+                Some(node) => Some(node.clone()),
+                None => lazy.outer()?.nearest_node(),
+            },
+        }
+    }
+
+    pub(super) fn with_runtime<R>(&self, f: impl FnOnce(&Runtime) -> R) -> R {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(runtime) => f(runtime),
+            Frame::Node(node) | Frame::Blocking(node) => node.with_runtime(f),
+            Frame::Child(spot) => spot.group().with_runtime(f),
+            Frame::Lazy(lazy) => with_runtime_of(lazy.outer(), f),
+        }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(_) => false,
+            Frame::Node(node) | Frame::Blocking(node) => node.is_cancelled(),
+            Frame::Child(spot) => spot.is_cancelled(),
+            Frame::Lazy(lazy) => lazy.is_cancelled(),
+        }
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(_) => false,
+            Frame::Node(node) | Frame::Blocking(node) => node.is_shutting_down(),
+            Frame::Child(spot) => spot.is_shutting_down(),
+            Frame::Lazy(lazy) => match lazy.made_node() {
+                Some(node) => node.is_shutting_down(),
+                None => lazy.outer().is_some_and(Frame::is_shutting_down),
+            },
+        }
+    }
+
+    /// Has a deadline passed that holds here?
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        match self {
+            Frame::Lazy(lazy) if lazy.made_node().is_none() => lazy.is_overdue(now),
+            _ => {
+                let deadline = self
+                    .nearest_node()
+                    .and_then(|node| node.effective_deadline());
+                deadline.is_some_and(|deadline| deadline <= now)
+            }
+        }
+    }
+
+    fn task_name(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(_) => None,
+            Frame::Child(spot) => spot.name(),
+            Frame::Node(node) | Frame::Blocking(node) => node.task_name(),
+            Frame::Lazy(lazy) => match lazy.outer()? {
+                Frame::Child(spot) => spot.name().or_else(|| spot.group().task_name()),
+                outer => outer.task_name(),
+            },
+        }
+    }
 }
 
 /// Replaces the current frame. Inlined, since it is done twice for each poll of a child. While the locals of a thread are torn down there is none.
@@ -52,6 +139,7 @@ fn set(frame: Option<NonNull<Frame<'static>>>) -> Option<NonNull<Frame<'static>>
 }
 
 /// Looks at the current frame.
+#[inline]
 pub(crate) fn with<R>(f: impl FnOnce(Option<&Frame<'_>>) -> R) -> R {
     let frame = CURRENT.try_with(Cell::get).ok().flatten();
     // SAFETY: the pointer was made from a reference in `catch`, whose call is still running on this
@@ -60,14 +148,28 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Frame<'_>>) -> R) -> R {
     f(frame.map(|frame| unsafe { frame.as_ref() }))
 }
 
+#[inline]
+fn with_runtime_of<R>(frame: Option<&Frame<'_>>, f: impl FnOnce(&Runtime) -> R) -> R {
+    match frame {
+        Some(frame) => frame.with_runtime(f),
+        None => f(&Runtime::default_runtime()),
+    }
+}
+
+pub(super) fn runtime_of(frame: Option<&Frame<'_>>) -> Runtime {
+    with_runtime_of(frame, Runtime::clone)
+}
+
+/// A look at the clock in the frame, or else of the default runtime.
+#[inline]
+#[track_caller]
+pub(super) fn look_in(frame: Option<&Frame<'_>>) -> Moment {
+    with_runtime_of(frame, Runtime::look)
+}
+
 /// The node of the current boundary; for a spawned child it is made now.
 pub(crate) fn node() -> Option<Arc<Node>> {
-    with(|frame| match frame? {
-        #[cfg(feature = "testing")]
-        Frame::Runtime(_) => None,
-        Frame::Node(node) | Frame::Blocking(node) => Some((*node).clone()),
-        Frame::Child(spot) => Some(spot.node()),
-    })
+    with(|frame| frame?.node())
 }
 
 /// The node of the child whose future this is the end of, if it has one.
@@ -88,35 +190,17 @@ pub(super) fn with_cell<R>(f: impl FnOnce(&CellRef) -> R) -> Option<R> {
 
 /// The runtime that serves the current boundary, or the default one.
 pub(crate) fn runtime() -> Runtime {
-    with(|frame| match frame {
-        None => Runtime::default_runtime(),
-        #[cfg(feature = "testing")]
-        Some(Frame::Runtime(runtime)) => (*runtime).clone(),
-        Some(Frame::Node(node) | Frame::Blocking(node)) => node.runtime(),
-        Some(Frame::Child(spot)) => spot.group().runtime(),
-    })
+    with(runtime_of)
 }
 
 /// Is a request to cancel visible to the code that runs now?
 pub(crate) fn is_cancelled() -> bool {
-    with(|frame| match frame {
-        None => false,
-        #[cfg(feature = "testing")]
-        Some(Frame::Runtime(_)) => false,
-        Some(Frame::Node(node) | Frame::Blocking(node)) => node.is_cancelled(),
-        Some(Frame::Child(spot)) => spot.is_cancelled(),
-    })
+    with(|frame| frame.is_some_and(Frame::is_cancelled))
 }
 
 /// Is the code that runs now asked to come to an end?
 pub(crate) fn is_shutting_down() -> bool {
-    with(|frame| match frame {
-        None => false,
-        #[cfg(feature = "testing")]
-        Some(Frame::Runtime(_)) => false,
-        Some(Frame::Node(node) | Frame::Blocking(node)) => node.is_shutting_down(),
-        Some(Frame::Child(spot)) => spot.is_shutting_down(),
-    })
+    with(|frame| frame.is_some_and(Frame::is_shutting_down))
 }
 
 /// Is this thread inside a poll of a boundary (rather than at top level or in a blocking closure)?
@@ -126,12 +210,7 @@ pub(crate) fn inside_task() -> bool {
 
 /// Does the code that runs now run under `boundary`, directly or further in?
 pub(crate) fn is_under(boundary: &Arc<Node>) -> bool {
-    let start = with(|frame| match frame? {
-        #[cfg(feature = "testing")]
-        Frame::Runtime(_) => None,
-        Frame::Node(node) | Frame::Blocking(node) => Some((*node).clone()),
-        Frame::Child(spot) => Some(spot.nearest_node()),
-    });
+    let start = with(|frame| frame?.nearest_node());
     let mut next = start.as_ref();
     while let Some(node) = next {
         if Arc::ptr_eq(node, boundary) {
@@ -144,12 +223,7 @@ pub(crate) fn is_under(boundary: &Arc<Node>) -> bool {
 
 /// The name of the task that runs now, to say who asked for something.
 pub(crate) fn task_name() -> Option<String> {
-    with(|frame| match frame? {
-        #[cfg(feature = "testing")]
-        Frame::Runtime(_) => None,
-        Frame::Child(spot) => spot.name(),
-        Frame::Node(node) | Frame::Blocking(node) => node.task_name(),
-    })
+    with(|frame| frame?.task_name())
 }
 
 /// Runs `f` with a runtime and no boundary around.

@@ -55,11 +55,7 @@ pin_project! {
     {
         node: Arc<Node>,
         #[pin]
-        inner: Option<F>,
-        phase: Phase<F::Output>,
-        polled: bool,
-        misplaced: bool,
-        timer: Option<Timer>,
+        body: Body<F>,
     }
 
     impl<F> PinnedDrop for Drive<F>
@@ -67,7 +63,8 @@ pin_project! {
         F: Future,
     {
         fn drop(this: Pin<&mut Self>) {
-            this.abandon();
+            let this = this.project();
+            this.body.abandon(this.node);
         }
     }
 }
@@ -77,6 +74,38 @@ impl<F: Future> Drive<F> {
     pub(crate) fn new(node: Arc<Node>, inner: F) -> Self {
         Drive {
             node,
+            body: Body::new(inner),
+        }
+    }
+}
+
+impl<F: Future> Future for Drive<F> {
+    type Output = Outcome<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.body.poll(this.node, cx)
+    }
+}
+
+pin_project! {
+    /// What a boundary polls, and how far that has come. Whoever has it gives it the node.
+    pub(super) struct Body<F>
+    where
+        F: Future,
+    {
+        #[pin]
+        inner: Option<F>,
+        phase: Phase<F::Output>,
+        polled: bool,
+        misplaced: bool,
+        timer: Option<Timer>,
+    }
+}
+
+impl<F: Future> Body<F> {
+    pub(super) fn new(inner: F) -> Self {
+        Body {
             inner: Some(inner),
             phase: Phase::Built,
             polled: false,
@@ -86,13 +115,12 @@ impl<F: Future> Drive<F> {
     }
 
     /// The opener is dropped before its end: its parent takes over what is left.
-    fn abandon(self: Pin<&mut Self>) {
+    pub(super) fn abandon(self: Pin<&mut Self>, node: &Arc<Node>) {
         let mut this = self.project();
         let phase = std::mem::replace(this.phase, Phase::Done);
         if matches!(phase, Phase::Built | Phase::Parked | Phase::Done) {
             return;
         }
-        let node = &*this.node;
         node.cut_off();
         guard(node, || this.inner.set(None));
         guard(node, || drop(phase));
@@ -107,14 +135,13 @@ impl<F: Future> Drive<F> {
         }
         orphan(node.clone());
     }
-}
 
-impl<F: Future> Future for Drive<F> {
-    type Output = Outcome<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let node = &*this.node;
+    pub(super) fn poll(
+        mut self: Pin<&mut Self>,
+        node: &Arc<Node>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<F::Output>> {
+        let mut this = self.as_mut().project();
         let in_place = if let Phase::Built = this.phase {
             // Here and not when it is built: in `timeout(d, group(..))` the group is built first.
             // (A cancel scope and `run` have taken their place before.)
@@ -137,6 +164,7 @@ impl<F: Future> Future for Drive<F> {
         if orphan || *this.misplaced {
             node.cut_off();
         }
+        let forbidden = orphan || *this.misplaced;
         if let Phase::Running = this.phase {
             // An ancestor has forbidden further polls of an orphan.
             if *this.polled && (orphan || node.may_drop_inner()) {
@@ -152,43 +180,94 @@ impl<F: Future> Future for Drive<F> {
                     true => Ok(Poll::Pending),
                     false => Frame::Node(node).catch(|| inner.poll(cx)),
                 };
-                let value = match polled {
-                    Ok(Poll::Ready(value)) => Some(value),
-                    Ok(Poll::Pending) => {
-                        // All looks at flags come after this; see `register`.
-                        node.register(cx.waker());
-                        if draining {
-                            node.orphan_unpolled(cx.waker());
-                        }
-                        watch_deadline(node, this.timer, cx);
-                        // Pending or not, the body goes on beside it.
-                        let _ = poll_owed(node, Stage::Body, cx);
-                        if !node.may_drop_inner() {
-                            return Poll::Pending;
-                        }
-                        None
-                    }
-                    Err(payload) => {
-                        record_panic(node, payload);
-                        None
-                    }
-                };
-                guard(node, || this.inner.set(None));
-                *this.phase = Phase::Closing(value);
+                ready!(self.as_mut().after_poll(node, polled, draining, cx));
             }
             node.deactivate();
         }
-        let forbidden = orphan || *this.misplaced;
-        poll_closing(
+        self.close(
             node,
-            this.phase,
-            this.timer,
             Closing {
                 forbidden,
                 in_place,
             },
             cx,
         )
+    }
+
+    /// What comes of a poll of the body. Ready once the body is gone.
+    fn after_poll(
+        self: Pin<&mut Self>,
+        node: &Arc<Node>,
+        polled: Result<Poll<F::Output>, Payload>,
+        draining: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut this = self.project();
+        let value = match polled {
+            Ok(Poll::Ready(value)) => Some(value),
+            Ok(Poll::Pending) => {
+                // All looks at flags come after this; see `register`.
+                node.register(cx.waker());
+                if draining {
+                    node.orphan_unpolled(cx.waker());
+                }
+                watch_deadline(node, this.timer, cx);
+                // Pending or not, the body goes on beside it.
+                let _ = poll_owed(node, Stage::Body, cx);
+                if !node.may_drop_inner() {
+                    return Poll::Pending;
+                }
+                None
+            }
+            Err(payload) => {
+                record_panic(node, payload);
+                None
+            }
+        };
+        guard(node, || this.inner.set(None));
+        *this.phase = Phase::Closing(value);
+        Poll::Ready(())
+    }
+
+    fn close(
+        self: Pin<&mut Self>,
+        node: &Arc<Node>,
+        how: Closing,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<F::Output>> {
+        let this = self.project();
+        poll_closing(node, this.phase, this.timer, how, cx)
+    }
+
+    /// The future, if it has not been polled yet: its first poll may do without a node. `go_on` has
+    /// to follow, unless that was all.
+    pub(super) fn begin_bare(self: Pin<&mut Self>) -> Option<Pin<&mut Option<F>>> {
+        let this = self.project();
+        if !matches!(this.phase, Phase::Built) {
+            return None;
+        }
+        *this.phase = Phase::Done;
+        *this.polled = true;
+        Some(this.inner)
+    }
+
+    /// Goes on after a first poll that had no node at its beginning. For the node, which has its
+    /// place, that poll has begun when it was made; it ends here.
+    pub(super) fn go_on(
+        mut self: Pin<&mut Self>,
+        node: &Arc<Node>,
+        polled: Result<Poll<F::Output>, Payload>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<F::Output>> {
+        let _polling = Polling(Some(node));
+        *self.as_mut().project().phase = Phase::Running;
+        ready!(self.as_mut().after_poll(node, polled, false, cx));
+        node.deactivate();
+        let how = Closing {
+            forbidden: false,
+            in_place: true,
+        };
+        self.close(node, how, cx)
     }
 }
 

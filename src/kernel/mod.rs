@@ -28,6 +28,7 @@ pub(crate) mod start;
 mod stopping;
 pub(crate) mod supervised;
 pub(crate) mod watch;
+pub(crate) mod within;
 
 #[cfg(all(test, loom))]
 mod tests;

@@ -30,11 +30,18 @@ pub(super) fn inside_task() -> bool {
     task::try_current().is_some()
 }
 
+#[inline]
 pub(super) fn now() -> Instant {
-    Instant::from_epoch(epoch().elapsed())
+    instant(std::time::Instant::now())
+}
+
+/// A look at the clock before the first time that was asked for counts as that.
+pub(super) fn instant(at: std::time::Instant) -> Instant {
+    Instant::from_epoch(at.saturating_duration_since(epoch()))
 }
 
 /// The zero of all instants: when the process first asked for the time.
+#[inline]
 fn epoch() -> std::time::Instant {
     static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
     *EPOCH.get_or_init(std::time::Instant::now)

@@ -67,6 +67,24 @@ impl Spawned {
     }
 }
 
+/// What a look at the clock has seen: to make an [`Instant`] of it takes longer than to look.
+#[derive(Clone, Copy)]
+pub(crate) enum Moment {
+    #[cfg(all(feature = "async-std", not(loom)))]
+    AsyncStd(std::time::Instant),
+    Known(Instant),
+}
+
+impl Moment {
+    pub(crate) fn instant(self) -> Instant {
+        match self {
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Moment::AsyncStd(at) => self::async_std::instant(at),
+            Moment::Known(at) => at,
+        }
+    }
+}
+
 /// How a task is called in reports.
 #[derive(Clone, Copy)]
 #[cfg_attr(
@@ -162,6 +180,7 @@ impl Runtime {
     }
 
     /// The time on this runtime's clock.
+    #[inline]
     #[track_caller]
     pub(crate) fn now(&self) -> Instant {
         match self {
@@ -174,6 +193,17 @@ impl Runtime {
             Runtime::Model => self::models::now(),
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => core.now(),
+        }
+    }
+
+    /// A look at this runtime's clock, for when the time may not be needed.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn look(&self) -> Moment {
+        match self {
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => Moment::AsyncStd(std::time::Instant::now()),
+            _ => Moment::Known(self.now()),
         }
     }
 

@@ -73,6 +73,7 @@ mod threads_blocking;
 mod threads_deep;
 mod threads_group;
 mod timeouts;
+mod timeouts_at_once;
 mod timeouts_of_groups;
 mod unblocks;
 #[cfg(not(shuttle))]
