@@ -139,7 +139,8 @@ fn the_body_of_a_run_in_a_blocking_closure_is_reported() {
                 assert_eq!(block(&heard).name(), Some("in a closure"));
                 Ok::<_, Infallible>(())
             });
-            Ok(opening.unwrap())
+            opening.unwrap();
+            Ok(())
         });
         child.await
     })
