@@ -239,7 +239,6 @@ impl CancelScope {
     }
 }
 
-/// The advice of what cannot return an error.
 /// The reason of the scope, if it was cancelled by its own handle or deadline.
 fn cancelled_by_itself(node: &Node) -> Option<CancelReason> {
     let by_itself = [CancelKind::Explicit, CancelKind::Deadline];
@@ -274,6 +273,7 @@ pub(crate) fn conclude<T>(
     }
 }
 
+/// The advice of what cannot return an error.
 pub(crate) fn misplaced() -> ! {
     panic!(
         "a future with a deadline or cancel scope was kept, and polled outside of the boundary in \

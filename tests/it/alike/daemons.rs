@@ -288,6 +288,28 @@ fn a_daemon_that_comes_when_only_daemons_are_left_is_never_polled() {
     });
 }
 
+/// Rule 25: nobody has been told yet, though the body has ended.
+#[test]
+fn a_daemon_that_comes_beside_another_while_an_ordinary_child_lives_serves_it() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = open(async |g| {
+            g.spawn_daemon(ledger.forever("early"));
+            let (spawner, late) = (g.clone(), ledger.forever("late"));
+            g.spawn(async move {
+                sleep(secs(1)).await;
+                spawner.spawn_daemon(late);
+                sleep(secs(1)).await;
+                done()
+            });
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect_in_any_order(&[(2000, "early cut"), (2000, "late cut")]);
+    });
+}
+
 /// Rule 25: what a daemon has opened is dismissed with it.
 #[test]
 fn what_a_daemon_has_opened_ends_before_it() {
