@@ -1,0 +1,86 @@
+//! The count, its peak and the line of a limit, seen by one thread.
+
+use std::panic::Location;
+
+use super::*;
+use crate::kernel::{
+    node::{Kind, Node, Plan},
+    roster::{End, Info},
+};
+
+fn spawn(group: &Arc<Node>) -> CellRef {
+    let info = Info {
+        name: None,
+        location: Location::caller(),
+    };
+    let Ok(admitted) = group.admit(Ask::Queue, info, || None) else {
+        panic!("the group is open");
+    };
+    admitted.handle.leave(|| ());
+    admitted.child
+}
+
+fn end(group: &Arc<Node>, child: &CellRef) {
+    let (owed, _) = child.finish(End::Cancelled, false);
+    group.child_left(child);
+    child.retire(owed);
+}
+
+#[test]
+fn the_most_who_lived_at_once_are_counted_exactly() {
+    let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+    let mut children = Vec::new();
+    for living in 1..=10 {
+        children.push(spawn(&group));
+        assert_eq!(group.stats(), (living as u64, living, living));
+    }
+    children.drain(3..).for_each(|child| end(&group, &child));
+    assert_eq!(group.stats(), (10, 3, 10));
+    children.extend((0..7).map(|_| spawn(&group)));
+    assert_eq!(group.stats(), (17, 10, 10));
+    children.push(spawn(&group));
+    assert_eq!(group.stats(), (18, 11, 11));
+    children.iter().for_each(|child| end(&group, child));
+    let closed = group.inside.lock().ledger.close();
+    drop(closed);
+}
+
+#[test]
+fn who_ends_in_line_leaves_it_or_is_passed_over() {
+    let plan = Plan {
+        limit: Some(1),
+        ..Plan::default()
+    };
+    let group = Node::new(Kind::Group, Location::caller(), plan);
+    let line = || {
+        let inside = group.inside.lock();
+        let limit = inside.ledger.limit.as_ref().expect("a limit");
+        limit.queue.len()
+    };
+    let admitted = spawn(&group);
+    end(&group, &spawn(&group));
+    assert_eq!(line(), 0, "it stood there alone");
+
+    let [first, second, third, fourth, fifth] = [(); 5].map(|()| spawn(&group));
+    end(&group, &fifth);
+    assert_eq!(line(), 4, "it was the last");
+    end(&group, &second);
+    assert_eq!(line(), 4, "it has neighbours");
+    let ticket = group.line_up().unwrap();
+    end(&group, &first);
+    assert_eq!(line(), 3, "it was the first, before one who had ended");
+    ticket.settle();
+    end(&group, &fourth);
+    assert_eq!(line(), 1, "the spawner behind it has left");
+
+    let [sixth, seventh] = [(); 2].map(|()| spawn(&group));
+    end(&group, &sixth);
+    assert_eq!(line(), 3, "it has neighbours");
+    end(&group, &admitted);
+    assert!(third.is_admitted());
+    end(&group, &third);
+    assert!(seventh.is_admitted() && line() == 0);
+    end(&group, &seventh);
+    let closed = group.inside.lock().ledger.close();
+    drop(closed);
+}
