@@ -51,6 +51,10 @@ impl Boundary {
         context::node().map(Boundary)
     }
 
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.0
+    }
+
     /// Polls, and drops, `future` inside this boundary, wherever that happens.
     ///
     /// ```

@@ -22,6 +22,7 @@ use crate::{
 
 /// What kind of request cancelled something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum CancelKind {
     /// Somebody called `cancel`.
@@ -41,6 +42,7 @@ pub enum CancelKind {
 
 /// Why something was cancelled. The first reason sticks.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CancelReason {
     /// What kind of request it was.

@@ -14,6 +14,7 @@ use crate::{
 
 /// The identity of a task, unique within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TaskId(pub(crate) u64);
 
 impl fmt::Display for TaskId {

@@ -26,6 +26,7 @@ mod scope;
 mod signal;
 mod spawning;
 mod start;
+mod stats;
 mod supervise;
 #[cfg(not(loom))]
 pub mod sync;
@@ -33,6 +34,7 @@ pub mod sync;
 pub mod testing;
 pub mod time;
 mod timeout;
+pub mod tree;
 #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
 pub mod watchdog;
 
@@ -69,9 +71,11 @@ pub use run::run;
 pub use scope::{Scope, scope};
 pub use spawning::GroupStats;
 pub use start::Started;
+pub use stats::{Stats, stats};
 pub use supervise::{SupervisedHandle, Supervisor, supervise};
 pub use time::Instant;
 pub use timeout::{move_on_after, timeout, timeout_at};
+pub use tree::{TaskTree, record_times, tree};
 
 /// The traits of futures-concurrency, for inline joins, races and merges: `use headcount::prelude::*`.
 /// Needs the feature `futures-concurrency`, which is on by default.

@@ -12,6 +12,7 @@ use super::{
     node::{CLOSING, ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Owed, hand_over},
     roster::Walk,
+    threads::{self, Event},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -148,6 +149,7 @@ impl Node {
             return false;
         }
         if !self.has(ENDED) {
+            threads::count(Event::Adopted);
             let inherited = &mut inside.inherited;
             inherited.kept = inherited.salvage.as_ref().and_then(Weak::upgrade);
         }

@@ -165,6 +165,11 @@ impl Cell {
         })
     }
 
+    /// Has the child returned `Pending`, or made its node?
+    pub(super) fn has_paused(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & OCCUPIED != 0
+    }
+
     /// Asks a child to end that nobody knows yet, so that there is nothing to wake or to propagate to.
     pub(super) fn dismiss(&self) {
         self.flags.fetch_or(CANCEL, Ordering::AcqRel);
@@ -242,7 +247,7 @@ impl Cell {
     }
 
     #[cold]
-    fn slot_node(&self) -> Option<Arc<Node>> {
+    pub(super) fn slot_node(&self) -> Option<Arc<Node>> {
         self.slot.lock().node.clone()
     }
 

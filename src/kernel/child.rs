@@ -29,6 +29,8 @@ use super::{
     node::{Kind, Node, Plan},
     obligations::{Stage, poll_owed},
     roster::{CellRef, End},
+    threads::{self, Running},
+    times::Timed,
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -272,12 +274,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
+        if matches!(this.phase, Phase::Done) {
+            return Poll::Ready(());
+        }
+        // Until it is done, the child keeps its cell.
+        let _running = Running::begin(this.cell);
+        let _timed = Timed::begin(this.cell);
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
-        let _polling = match this.phase {
-            Phase::Done => None,
-            // Until it is done, the child keeps its cell.
-            _ => Some(super::polls::Polling::of_child(this.cell.info())),
-        };
+        let _polling = super::polls::Polling::of_child(this.cell.info());
         loop {
             let (spot, may_drop) = match this.phase {
                 Phase::Fresh | Phase::Running => {
@@ -417,6 +421,7 @@ fn leave<T>(cell: &CellRef, end: End, stored: bool) {
 /// handle is there, and who awaits it.
 #[inline]
 fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
+    threads::count(end.into());
     let (owed, joiner) = spot.cell.finish(end, stored);
     if !owed && stored && !is_plain::<T>() {
         // SAFETY: the handle left before the output was published, so nobody else takes it (cell,

@@ -17,6 +17,7 @@ use super::{
     context::{self, Frame},
     node::{ENDED, Kind, Node, ORPHAN, POLLING},
     obligations::{Stage, poll_owed},
+    threads::{self, Event},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -150,6 +151,9 @@ impl<F: Future> Body<F> {
                 node.link();
             }
             node.activate();
+            if node.kind.returns_errors() {
+                threads::count(Event::Opened);
+            }
             *this.phase = Phase::Running;
             true
         } else {

@@ -23,6 +23,7 @@ use std::{collections::VecDeque, mem::MaybeUninit, sync::Arc, task::Waker};
 use super::{
     atomic::{AtomicU64, Lock, Ordering},
     roster::{self, CellRef, Hold, Roster},
+    threads,
 };
 
 /// Somebody waits for the children to end, and who entered has been added. Never cleared.
@@ -311,6 +312,7 @@ impl Ledger {
         self.watch_peak(count);
         count.enter(ask == Ask::Daemon);
         self.spawned += 1;
+        threads::count(threads::Event::Spawned);
         if let Some(limit) = &mut self.limit {
             limit.enter(cell, admitted);
         }
@@ -331,6 +333,7 @@ impl Ledger {
         let living = count.living() + 1;
         assert!(living < 1 << 30, "too many children in one group");
         self.peak = self.peak.max(living);
+        threads::saw_peak(self.peak);
         self.slack = self.peak - living;
     }
 
@@ -402,6 +405,16 @@ impl Ledger {
             queue: limit.map_or_else(VecDeque::new, |limit| std::mem::take(&mut limit.queue)),
             _rest: self.roster.close(),
         }
+    }
+
+    /// The limit, and how many spawners stand in line for a place.
+    pub(super) fn limit(&self) -> Option<(usize, usize)> {
+        let limit = self.limit.as_ref()?;
+        let spawners = limit.queue.iter().filter(|claim| match claim {
+            Claim::Spawner(ticket) => !ticket.is_settled(),
+            Claim::Child(_) => false,
+        });
+        Some((limit.max, spawners.count()))
     }
 
     /// Children ever spawned, and the most that lived at once.

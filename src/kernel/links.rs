@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::{
     atomic::Ordering,
-    node::{ENDED, INNER, LINKED, Node, USED},
+    node::{BLOCKS, ENDED, INNER, LINKED, Node, USED},
+    roots,
 };
 use crate::cancel::CancelKind;
 
@@ -18,7 +19,9 @@ impl Node {
         let mut node = self.clone();
         while !node.has(LINKED) {
             let Some(parent) = node.parent().cloned() else {
-                node.raise(LINKED);
+                if node.raise(LINKED) & LINKED == 0 {
+                    roots::enter(&node);
+                }
                 return;
             };
             {
@@ -76,7 +79,10 @@ impl Node {
 
     /// Takes this node out of the parent's list, once it has ended.
     pub(super) fn unlink(&self) -> Option<Arc<Node>> {
-        let parent = self.parent()?;
+        let Some(parent) = self.parent() else {
+            roots::leave(self);
+            return None;
+        };
         let slot = self.slot.swap(usize::MAX, Ordering::AcqRel);
         if slot == usize::MAX {
             return None;
@@ -90,10 +96,12 @@ impl Node {
     /// Keeps the future around from being dropped while a blocking closure runs.
     pub(crate) fn hold(&self) {
         self.inner.fetch_add(1, Ordering::AcqRel);
+        self.raise(BLOCKS);
     }
 
     /// Ends a `hold`.
     pub(crate) fn release(&self) {
+        self.clear(BLOCKS);
         self.inner.fetch_sub(1, Ordering::AcqRel);
     }
 }

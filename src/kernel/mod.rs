@@ -22,11 +22,15 @@ pub(crate) mod polls;
 mod requests;
 mod ripe;
 mod roll_call;
+pub(crate) mod roots;
 pub(crate) mod roster;
+pub(crate) mod snapshot;
 pub(crate) mod spawn;
 pub(crate) mod start;
 mod stopping;
 pub(crate) mod supervised;
+pub(crate) mod threads;
+pub(crate) mod times;
 pub(crate) mod watch;
 pub(crate) mod within;
 

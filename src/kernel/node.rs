@@ -22,6 +22,7 @@ use super::{
     obligations::Owed,
     roll_call::RollCall,
     start::Gate,
+    times::NodeTimes,
 };
 use crate::{cancel::CancelReason, runtime::Runtime, time::Instant};
 
@@ -66,6 +67,9 @@ pub(super) const USED: u32 = 1 << 17;
 /// Of a release: a list of the kernel has it, or who reports that nobody can finish it. Before that
 /// it is with a `close`. Never cleared.
 pub(super) const HANDED: u32 = 1 << 18;
+
+/// A blocking closure of the child may run. Follows `hold` and `release`; only shown.
+pub(super) const BLOCKS: u32 = 1 << 19;
 
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +142,7 @@ pub(super) struct Inside {
     pub(super) subs: Slab<Arc<Node>>,
     /// Wakes the opener.
     pub(super) opener: Option<Waker>,
-    pub(super) reason: Option<Box<CancelReason>>,
+    pub(super) request: Option<Box<Request>>,
     pub(super) deadline: Option<Deadline>,
     /// When a graceful stop becomes a request to cancel.
     pub(super) stop_at: Option<Instant>,
@@ -147,10 +151,19 @@ pub(super) struct Inside {
     pub(super) owed: Option<Box<Owed>>,
     pub(super) roll_call: RollCall,
     pub(super) inherited: Inheritance,
+    /// If they are recorded.
+    pub(super) times: Option<Box<NodeTimes>>,
     /// Of a `start`: what stands between the caller and the child.
     pub(super) gate: Option<Arc<Gate>>,
     /// Of a child that ended before it had started: the boundary that waits for it; see `start`.
     pub(super) counted_in: Option<Arc<Node>>,
+}
+
+/// The request that cancelled a boundary.
+pub(super) struct Request {
+    pub(super) reason: CancelReason,
+    /// When it came; `None` without a clock.
+    pub(super) at: Option<Instant>,
 }
 
 /// A deadline as it was given: one that counts from the entry is fixed there.
@@ -214,6 +227,9 @@ impl Node {
             Some(_) => Some(parent.clone()),
             None => parent.graced_around().cloned(),
         });
+        if runtime.records_times() {
+            self.inside.lock().times = Some(Box::new(NodeTimes::new(runtime.now())));
+        }
         let place = Place {
             parent,
             graced,

@@ -29,6 +29,7 @@ use super::{
     context::{self, Frame},
     drive::{Drive, Outcome},
     node::{ENDED, HANDED, Inside, Kind, Node, ORPHAN, OWES, Plan, USED},
+    threads::{self, Event},
 };
 use crate::{
     cancel::CancelKind,
@@ -89,6 +90,7 @@ impl Obligation {
             Ok(Poll::Ready(outcome)) => outcome,
             Err(payload) => std::panic::resume_unwind(payload),
         };
+        threads::count(Event::Finalized);
         Poll::Ready(match (self.node.take_panic(), outcome) {
             (Some(panic), _) => End::Panicked(panic),
             (None, Outcome::Value(released)) => End::Returned(released),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     atomic::{AtomicU32, Ordering},
-    node::{ABOVE, ACTIVE, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, SHIELD},
+    node::{ABOVE, ACTIVE, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, Request, SHIELD},
     stopping::earliest,
 };
 use crate::{
@@ -31,7 +31,8 @@ impl Node {
             if self.raise(OWN) & OWN != 0 {
                 return false;
             }
-            inside.reason = Some(Box::new(reason));
+            let at = self.with_runtime(Runtime::try_now);
+            inside.request = Some(Box::new(Request { reason, at }));
         }
         self.begin_grace();
         true
@@ -51,7 +52,8 @@ impl Node {
     }
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {
-        self.inside.lock().reason.as_deref().cloned()
+        let inside = self.inside.lock();
+        inside.request.as_ref().map(|request| request.reason.clone())
     }
 
     /// The boundary's own deadline, once it has been entered.
@@ -182,7 +184,10 @@ impl Node {
 
     /// From now on a request from above while somebody lives below takes the body's value.
     pub(crate) fn begin_closing(&self) {
-        let _inside = self.inside.lock();
+        let mut inside = self.inside.lock();
+        if let Some(times) = &mut inside.times {
+            times.close(self.with_runtime(Runtime::now));
+        }
         self.raise(CLOSING);
         self.doom_if_cancelled();
     }

@@ -24,7 +24,7 @@
 //!    group's list of ripe chunks (`ripe`), then the last child retires.
 
 use std::{
-    mem::MaybeUninit,
+    mem::{MaybeUninit, size_of},
     ops::Deref,
     panic::{RefUnwindSafe, UnwindSafe},
     ptr::NonNull,
@@ -37,7 +37,9 @@ use super::{
     cell::Cell,
     node::Node,
     ripe::{Reaped, Remains, Ripe, Spent},
+    times::Times,
 };
+use crate::runtime::Runtime;
 
 /// One child, in the lower half of the word of a chunk.
 const CHILD: u64 = 1;
@@ -55,6 +57,8 @@ pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
     index: AtomicUsize,
     /// How many cells have been given out. Changed under the lock of the group only.
     given: AtomicUsize,
+    /// A row for each cell, if times are recorded.
+    times: Option<Box<[Times]>>,
     memory: Memory,
     /// A std one: each cell sees to itself.
     cells: std::cell::UnsafeCell<C>,
@@ -73,7 +77,7 @@ pub(super) type Kept = Arc<dyn Send + Sync>;
 /// A chunk, without any say in how long it lives.
 pub(super) type ChunkPtr = NonNull<Chunk>;
 
-fn open<const N: usize>(group: Option<Group>, index: usize) -> ChunkPtr {
+fn open<const N: usize>(group: Option<Group>, index: usize, timed: bool) -> ChunkPtr {
     /// Identity only: nothing is published through it, so it need not be seen by models.
     static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let first_id = NEXT_ID.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
@@ -92,11 +96,17 @@ fn open<const N: usize>(group: Option<Group>, index: usize) -> ChunkPtr {
         (&raw mut (*place).first_id).write(first_id);
         (&raw mut (*place).index).write(AtomicUsize::new(index));
         (&raw mut (*place).given).write(AtomicUsize::new(0));
+        (&raw mut (*place).times).write(timed.then(|| rows(N)));
         (&raw mut (*place).memory).write(Memory::new());
         chunk.assume_init()
     };
     let chunk: NonNull<Chunk<[MaybeUninit<Cell>; N]>> = NonNull::from(Box::leak(chunk));
     chunk
+}
+
+#[cold]
+fn rows(count: usize) -> Box<[Times]> {
+    (0..count).map(|_| Times::default()).collect()
 }
 
 impl Chunk {
@@ -111,6 +121,26 @@ impl Chunk {
         // pointer stays within the allocation, and is not null. It comes from the `UnsafeCell` of all
         // cells, so it may be written through and moved to the other cells.
         unsafe { NonNull::new_unchecked(cells.add(index)) }
+    }
+
+    fn index_of(&self, cell: &Cell) -> usize {
+        let first = self.cell(0).addr().get();
+        (NonNull::from(cell).addr().get() - first) / size_of::<Cell>()
+    }
+
+    /// Notes when a child enters. Under the lock of its group.
+    #[cold]
+    fn stamp(&self, times: &Times) {
+        // SAFETY: the cell that is given out counts as a child, so the group is there (invariant 3).
+        let now = self.group.with(|group| unsafe {
+            let group = (*group).as_ref();
+            group.map(|group| group.node.with_runtime(Runtime::now))
+        });
+        now.into_iter().for_each(|now| times.enter(now));
+    }
+
+    fn row(&self, index: usize) -> Option<&Times> {
+        Some(&self.times.as_ref()?[index])
     }
 }
 
@@ -195,6 +225,9 @@ impl Roster {
         let cell = this.cell(index);
         // SAFETY: the cell is the chunk's own memory, and nobody has been told of it (invariant 5).
         unsafe { cell.write(Cell::new(chunk, info, daemon)) };
+        if let Some(times) = this.row(index) {
+            this.stamp(times);
+        }
         this.given.store(index + 1, Ordering::Relaxed);
         if index + 1 == this.len() {
             self.open = None;
@@ -205,14 +238,15 @@ impl Roster {
     /// Makes cells to give out. What it gives is to be dropped outside the lock.
     #[cold]
     pub(super) fn open_chunk(&mut self, group: Group) -> Option<Box<Reaped>> {
+        let timed = group.node.with_runtime(Runtime::records_times);
         let reaped = self.ripe.reap();
         let (group, index) = (Some(group), self.chunks.len());
         self.opened = self.opened.saturating_add(1);
         let chunk = match self.opened {
-            1 => open::<1>(group, index),
-            2 => open::<4>(group, index),
-            3 => open::<16>(group, index),
-            _ => open::<64>(group, index),
+            1 => open::<1>(group, index, timed),
+            2 => open::<4>(group, index, timed),
+            3 => open::<16>(group, index, timed),
+            _ => open::<64>(group, index, timed),
         };
         self.chunks.push(chunk);
         self.open = Some(chunk);
@@ -323,7 +357,7 @@ impl Deref for CellRef {
 impl CellRef {
     /// A cell outside any group for a child that was refused: it has ended, cancelled.
     pub(crate) fn refused(info: Info) -> CellRef {
-        let chunk = open::<1>(None, 0);
+        let chunk = open::<1>(None, 0, false);
         // SAFETY: fresh, with a claim of the handle that is made of this.
         let this = unsafe { chunk.as_ref() };
         let cell = this.cell(0);
@@ -387,9 +421,17 @@ impl CellRef {
     /// A number that no other child of this process has.
     pub(crate) fn id(&self) -> u64 {
         let chunk = self.chunk();
-        // SAFETY: both point into the cells of one chunk.
-        let index = unsafe { self.0.offset_from(chunk.cell(0)) };
-        chunk.first_id + index as u64
+        chunk.first_id + chunk.index_of(self) as u64
+    }
+
+    /// Its row, if times are recorded.
+    #[inline]
+    pub(super) fn times(&self) -> Option<&Times> {
+        let chunk = self.chunk();
+        match &chunk.times {
+            None => None,
+            Some(_) => chunk.row(chunk.index_of(self)),
+        }
     }
 }
 
@@ -527,6 +569,12 @@ impl Hold {
     }
 }
 
+impl Hold {
+    pub(super) fn times(&self) -> Option<&Times> {
+        self.cell.times()
+    }
+}
+
 impl Clone for Hold {
     fn clone(&self) -> Self {
         Hold::new(&self.cell)
@@ -564,6 +612,17 @@ impl Walk {
         // SAFETY: these had been written when the walk was prepared (invariant 5), and cells are
         // shared until they are freed.
         (0..self.given).map(|index| unsafe { chunk.cell(index).as_ref() })
+    }
+
+    /// Shows each child that has not ended: its number, its cell, and its times if they are recorded.
+    pub(super) fn show_living<'a>(&'a self, mut f: impl FnMut(u64, &'a Cell, Option<&'a Times>)) {
+        // SAFETY: the claim keeps the chunk.
+        let chunk = unsafe { self.claim.0.as_ref() };
+        for (index, cell) in self.cells().enumerate() {
+            if cell.end().is_none() {
+                f(chunk.first_id + index as u64, cell, chunk.row(index));
+            }
+        }
     }
 
     /// Gives up the tasks that the chunk keeps. Called once for a chunk.

@@ -28,6 +28,8 @@ use std::task::{Context, Poll};
 
 #[cfg(feature = "testing")]
 use crate::testing::sim;
+#[cfg(all(feature = "async-std", not(any(loom, shuttle))))]
+use crate::kernel::times;
 use crate::time::Instant;
 
 /// What runs tasks and tells the time.
@@ -245,6 +247,39 @@ impl Runtime {
         return self::async_std::inside_task();
         #[cfg(not(all(feature = "async-std", not(loom))))]
         return false;
+    }
+
+    /// The time, if there is a clock.
+    pub(crate) fn try_now(&self) -> Option<Instant> {
+        match self {
+            Runtime::Absent => None,
+            // It would only make the models larger.
+            #[cfg(all(test, loom))]
+            Runtime::Model => None,
+            _ => Some(self.now()),
+        }
+    }
+
+    /// Are the times of children and boundaries to be kept? In a simulation a look at the clock costs
+    /// nothing that anybody measures.
+    #[inline]
+    pub(crate) fn records_times(&self) -> bool {
+        match self {
+            #[cfg(all(feature = "async-std", not(any(loom, shuttle))))]
+            Runtime::AsyncStd => times::are_recorded(),
+            #[cfg(feature = "testing")]
+            Runtime::Sim(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Is this the same runtime: of simulations, the same simulation?
+    pub(crate) fn is_same(&self, other: &Runtime) -> bool {
+        match (self, other) {
+            #[cfg(feature = "testing")]
+            (Runtime::Sim(one), Runtime::Sim(other)) => Arc::ptr_eq(one, other),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
     }
 
     /// Whether signals, and child processes, of the process reach tasks here. They do not reach a simulation: its seed

@@ -1,0 +1,249 @@
+//! A look at a boundary and everything below it, while it goes on.
+//!
+//! Invariants
+//! 1. One lock at a time, and only for as long as it takes to copy lists of pointers: nobody is
+//!    stopped, and no order of locks is added to those that there are.
+//! 2. A boundary shows the children that were counted in it at one moment, under its lock, without
+//!    those that have ended until they were looked at. So it never shows more than lived, a child
+//!    always stands below its group, and one that is shown had not ended when it was looked at.
+//! 3. What was looked at stays in memory meanwhile: nodes by their count, cells by a claim on the chunk.
+//! 4. A worklist instead of recursion, so depth costs no stack.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use super::{
+    cell::Cell,
+    node::{
+        ABOVE, BLOCKS, CLOSING, Deadline, ENDED, Kind, Node, ORPHAN, OWN, POLLING, SHIELD,
+    },
+    roster::Walk,
+    threads,
+};
+use crate::{
+    handle::TaskId,
+    runtime::Runtime,
+    time::Instant,
+    tree::{Cancelling, Children, Entry, EntryKind, EntryState},
+};
+
+/// Looks at the boundaries `roots` and everything below. Whoever is above another comes first.
+pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
+    let mut look = Look {
+        entries: Vec::new(),
+        now: runtime.try_now(),
+        running: threads::running().into_iter().collect(),
+    };
+    let mut work: Vec<_> = roots.into_iter().map(|root| (root, Place::default())).collect();
+    while let Some((node, place)) = work.pop() {
+        look.visit(&node, place, &mut work);
+    }
+    look.entries
+}
+
+/// Where an entry belongs.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    parent: Option<usize>,
+    /// The entry of the child whose node this is.
+    child: Option<usize>,
+}
+
+/// What is read under the lock of a node.
+struct Inner {
+    subs: Vec<Arc<Node>>,
+    chunks: Vec<Walk>,
+    request: Option<(crate::CancelReason, Option<Instant>)>,
+    deadline: Option<Instant>,
+    stop: Option<Instant>,
+    grace: Option<Instant>,
+    limit: Option<(usize, usize)>,
+    spawned: u64,
+    peak: usize,
+    age: Option<(Duration, Option<Duration>)>,
+}
+
+struct Look {
+    entries: Vec<Entry>,
+    now: Option<Instant>,
+    /// The cells of the children that are polled.
+    running: HashSet<usize>,
+}
+
+impl Look {
+    fn visit(&mut self, node: &Arc<Node>, place: Place, work: &mut Vec<(Arc<Node>, Place)>) {
+        let inner = node.look(self.now);
+        let state = node.state.load(super::atomic::Ordering::Acquire);
+        let index = match place.child {
+            Some(child) => child,
+            None => {
+                self.entries.push(entry_of(node, place.parent));
+                self.entries.len() - 1
+            }
+        };
+        self.describe(index, node, state, &inner);
+        // The wrappers of children whose executor has dropped them stand here alone; others are
+        // found by their cells.
+        let mut left: Vec<&Arc<Node>> = Vec::new();
+        let parent = Some(index);
+        let mut inside_runs = false;
+        for sub in &inner.subs {
+            match sub.kind {
+                Kind::Watch => continue,
+                Kind::Task if !sub.is_orphan() => continue,
+                Kind::Task => left.push(sub),
+                _ => inside_runs |= sub.kind.is_inner() && sub.has(POLLING),
+            }
+            work.push((sub.clone(), Place { parent, child: None }));
+        }
+        if inside_runs && self.entries[index].state == EntryState::Waiting {
+            self.entries[index].state = EntryState::Running;
+        }
+        let mut living = 0;
+        let mut in_line = inner.limit.map_or(0, |(_, spawners)| spawners);
+        let limited = inner.limit.is_some();
+        for chunk in &inner.chunks {
+            chunk.show_living(|id, cell, times| {
+                living += 1;
+                let made = cell.slot_node();
+                let entry = self.child(parent, id, cell, made.as_ref(), node, limited);
+                in_line += usize::from(entry.state == EntryState::Queued);
+                self.entries.push(entry);
+                let child = Some(self.entries.len() - 1);
+                if let (Some(times), Some(now), Some(entry)) = (times, self.now, self.entries.last_mut()) {
+                    let seen = times.see(now);
+                    entry.age = Some(seen.age);
+                    entry.polls = Some(seen.polls);
+                    entry.busy = Some(seen.busy);
+                    entry.polling_for = seen.poll;
+                }
+                if let Some(made) = made.filter(|made| !left.iter().any(|left| Arc::ptr_eq(left, made))) {
+                    work.push((made, Place { parent, child }));
+                }
+            });
+        }
+        if inner.spawned > 0 || node.kind.returns_errors() {
+            self.entries[index].children = Some(Children {
+                living,
+                spawned: inner.spawned,
+                peak: inner.peak,
+                limit: inner.limit.map(|(max, _)| max),
+                in_line,
+            });
+        }
+    }
+
+    /// A child as its cell shows it.
+    fn child(
+        &self,
+        parent: Option<usize>,
+        id: u64,
+        cell: &Cell,
+        made: Option<&Arc<Node>>,
+        group: &Node,
+        limited: bool,
+    ) -> Entry {
+        let info = cell.info();
+        let mut entry = Entry::new(parent, EntryKind::Task, info.name.as_deref(), info.location);
+        entry.task = Some(TaskId(id));
+        entry.daemon = cell.is_daemon();
+        entry.state = match () {
+            () if self.running.contains(&std::ptr::from_ref(cell).addr()) => EntryState::Running,
+            () if limited && !cell.is_admitted() => EntryState::Queued,
+            () if cell.has_paused() => EntryState::Waiting,
+            () => EntryState::Ready,
+        };
+        let cancelled = cell.is_cancelled();
+        if cancelled || made.map_or_else(|| group.is_cancelled(), |node| node.is_cancelled()) {
+            entry.cancelling = Some(Cancelling::default());
+        }
+        entry
+    }
+
+    /// What a node shows of its boundary, or of the child that it belongs to.
+    fn describe(&mut self, index: usize, node: &Arc<Node>, state: u32, inner: &Inner) {
+        let now = self.now;
+        let entry = &mut self.entries[index];
+        let releases = inner.subs.iter().any(|sub| sub.kind == Kind::Release);
+        if state & BLOCKS != 0 {
+            entry.state = EntryState::Blocking;
+        } else if state & CLOSING != 0 {
+            entry.state = match releases {
+                true => EntryState::Finalizing,
+                false => EntryState::Closing,
+            };
+        } else if entry.task.is_none() {
+            entry.state = match state & POLLING != 0 {
+                true => EntryState::Running,
+                false => EntryState::Waiting,
+            };
+        }
+        let left = |at: Option<Instant>| Some(at?.duration_since(now?));
+        entry.deadline_in = left(inner.deadline);
+        entry.stop_in = left(inner.stop);
+        entry.grace_ends_in = left(inner.grace);
+        entry.orphaned = state & (ORPHAN | ENDED) == ORPHAN;
+        entry.shielded = state & SHIELD != 0 && node.kind == Kind::Cancel;
+        if let Some((reason, at)) = &inner.request {
+            entry.cancelling = Some(Cancelling {
+                reason: Some(reason.clone()),
+                since: at.and_then(|at| Some(now?.duration_since(at))),
+            });
+        } else if entry.cancelling.is_none() && node.kind != Kind::Release && shows_request(state) {
+            entry.cancelling = Some(Cancelling::default());
+        }
+        if let Some((age, closing)) = inner.age {
+            entry.age = entry.age.or(Some(age));
+            entry.closing_for = closing;
+        }
+    }
+}
+
+/// Is a request visible, as far as the flags tell?
+fn shows_request(state: u32) -> bool {
+    match state & SHIELD != 0 {
+        true => state & OWN != 0,
+        false => state & (OWN | ABOVE) != 0,
+    }
+}
+
+fn entry_of(node: &Node, parent: Option<usize>) -> Entry {
+    let kind = match node.kind {
+        Kind::Run => EntryKind::Run,
+        Kind::Group => EntryKind::Group,
+        Kind::Scope => EntryKind::Scope,
+        Kind::Cancel => EntryKind::CancelScope,
+        Kind::Task | Kind::Watch => EntryKind::Task,
+        Kind::Release => EntryKind::Release,
+        Kind::Start => EntryKind::Start,
+    };
+    Entry::new(parent, kind, node.name.as_deref(), node.location)
+}
+
+impl Node {
+    fn look(&self, now: Option<Instant>) -> Inner {
+        let inside = self.inside.lock();
+        let (spawned, peak) = inside.ledger.totals();
+        Inner {
+            subs: inside.subs.iter().map(|(_, sub)| sub.clone()).collect(),
+            chunks: inside.ledger.roster.chunks(),
+            request: inside
+                .request
+                .as_ref()
+                .map(|request| (request.reason.clone(), request.at)),
+            deadline: match inside.deadline {
+                Some(Deadline::At(at)) => Some(at),
+                Some(Deadline::After(_)) | None => None,
+            },
+            stop: inside.stop_at,
+            grace: inside.grace_end,
+            limit: inside.ledger.limit(),
+            spawned,
+            peak,
+            age: inside
+                .times
+                .as_ref()
+                .zip(now)
+                .map(|(times, now)| times.see(now)),
+        }
+    }
+}

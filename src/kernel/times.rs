@@ -1,0 +1,138 @@
+//! When children and boundaries began, and how long their polls took: kept only if somebody asked for
+//! it, since each look at the clock costs as much as a tenth of a child.
+//!
+//! Invariants
+//! 1. Whether a chunk has a table of times is decided when it is made, and does not change.
+//! 2. A row is written by the child that it is of, but for `entered`, which is written before the
+//!    child is given out. All is `Relaxed`: who reads shows it, and nothing follows from it.
+//! 3. A poll that is timed holds its cell, and so the table, also after the child has retired.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::roster::{CellRef, Hold};
+use crate::{runtime::Runtime, time::Instant};
+
+static RECORDED: AtomicBool = AtomicBool::new(false);
+
+/// Switches it on or off, for what begins from now on.
+pub(crate) fn record(on: bool) {
+    RECORDED.store(on, Relaxed);
+}
+
+pub(crate) fn are_recorded() -> bool {
+    RECORDED.load(Relaxed)
+}
+
+/// Nanoseconds on the clock of a runtime, never 0, which stands for no time.
+fn nanos(at: Instant) -> u64 {
+    let nanos = at.since_epoch().as_nanos();
+    u64::try_from(nanos).unwrap_or(u64::MAX).max(1)
+}
+
+fn since(then: u64, now: u64) -> Duration {
+    Duration::from_nanos(now.saturating_sub(then))
+}
+
+/// The row of one child.
+#[derive(Default)]
+pub(super) struct Times {
+    entered: AtomicU64,
+    polls: AtomicU32,
+    busy: AtomicU64,
+    /// When the poll began that goes on, or 0.
+    polled: AtomicU64,
+}
+
+/// What a row says.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) age: Duration,
+    pub(super) polls: u32,
+    /// In polls that have ended, and in the one that goes on.
+    pub(super) busy: Duration,
+    pub(super) poll: Option<Duration>,
+}
+
+impl Times {
+    pub(super) fn enter(&self, now: Instant) {
+        self.entered.store(nanos(now), Relaxed);
+    }
+
+    pub(super) fn see(&self, now: Instant) -> Seen {
+        let now = nanos(now);
+        let busy = Duration::from_nanos(self.busy.load(Relaxed));
+        let poll = Some(self.polled.load(Relaxed)).filter(|&began| began != 0);
+        let poll = poll.map(|began| since(began, now));
+        Seen {
+            age: since(self.entered.load(Relaxed), now),
+            polls: self.polls.load(Relaxed),
+            busy: busy + poll.unwrap_or_default(),
+            poll,
+        }
+    }
+}
+
+/// The times of a boundary.
+pub(super) struct NodeTimes {
+    entered: Instant,
+    closing: Option<Instant>,
+}
+
+impl NodeTimes {
+    pub(super) fn new(now: Instant) -> Self {
+        NodeTimes {
+            entered: now,
+            closing: None,
+        }
+    }
+
+    pub(super) fn close(&mut self, now: Instant) {
+        self.closing.get_or_insert(now);
+    }
+
+    /// Its age, and for how long it has been closing.
+    pub(super) fn see(&self, now: Instant) -> (Duration, Option<Duration>) {
+        let since = |then: Instant| now.duration_since(then);
+        (since(self.entered), self.closing.map(since))
+    }
+}
+
+/// A poll that is timed, until it is dropped.
+pub(super) struct Timed {
+    cell: Hold,
+    runtime: Runtime,
+    began: u64,
+}
+
+impl Timed {
+    #[inline]
+    pub(super) fn begin(cell: &CellRef) -> Option<Self> {
+        cell.times().map(|times| Timed::of(cell, times))
+    }
+
+    #[cold]
+    fn of(cell: &CellRef, times: &Times) -> Self {
+        let runtime = cell.group().runtime();
+        let began = nanos(runtime.now());
+        times.polls.store(times.polls.load(Relaxed).saturating_add(1), Relaxed);
+        times.polled.store(began, Relaxed);
+        Timed {
+            cell: Hold::new(cell),
+            runtime,
+            began,
+        }
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        if let Some(times) = self.cell.times() {
+            let took = nanos(self.runtime.now()).saturating_sub(self.began);
+            times.busy.store(times.busy.load(Relaxed) + took, Relaxed);
+            times.polled.store(0, Relaxed);
+        }
+    }
+}
