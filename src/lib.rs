@@ -8,6 +8,8 @@ mod collect;
 #[cfg(all(feature = "rayon", not(loom)))]
 mod compute;
 mod conclude;
+#[cfg(all(unix, feature = "signal", not(loom)))]
+mod dump;
 mod error;
 mod group;
 mod handle;
@@ -51,6 +53,8 @@ pub use collect::{
 };
 #[cfg(all(feature = "rayon", not(loom)))]
 pub use compute::compute;
+#[cfg(all(unix, feature = "signal", not(loom)))]
+pub use dump::DumpSignal;
 #[doc(hidden)]
 pub use error::Returns;
 pub use error::{

@@ -31,6 +31,7 @@ pub struct Options {
     deadline: Option<Instant>,
     grace: Option<Duration>,
     on_suppressed: Option<SuppressedHook>,
+    warn: Option<Duration>,
     #[cfg(all(feature = "signal", not(loom)))]
     pub(crate) signals: Option<crate::signal::Heed>,
 }
@@ -121,6 +122,38 @@ impl Options {
         self
     }
 
+    /// Writes a warning to the log when the body has ended and the group has waited for the rest for
+    /// as long as `after`: with the [tree](crate::tree()) of those who are left. And again when it has waited
+    /// twice as long, and so on.
+    ///
+    /// It is the opener that warns, so not while its thread is blocked: for that there is the
+    /// `watchdog`.
+    ///
+    /// # Panics
+    ///
+    /// If `after` is zero: every group waits that long.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
+    /// use headcount::Options;
+    /// use std::time::Duration;
+    ///
+    /// Options::new().warn_when_closing(Duration::from_secs(10)).run(async |g| {
+    ///     g.spawn_named("last", async { /* if this takes longer, the log says so */ });
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn warn_when_closing(mut self, after: Duration) -> Self {
+        assert!(
+            after > Duration::ZERO,
+            "a group that warns at once when it closes would always warn: give it some seconds"
+        );
+        self.warn = Some(after);
+        self
+    }
+
     pub(crate) fn plan(self) -> Plan {
         let limit = self.limit;
         // The child that reads the signals has a place from the first moment to the last.
@@ -133,6 +166,7 @@ impl Options {
             grace: self.grace,
             salvage: None,
             on_suppressed: self.on_suppressed,
+            warn: self.warn,
         }
     }
 }

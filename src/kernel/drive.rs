@@ -357,23 +357,25 @@ impl Drop for Polling<'_> {
 
 /// Looks at when the boundary has to be cancelled, and sees to it that the opener is woken then.
 fn watch_deadline(node: &Arc<Node>, timer: &mut Option<Timer>, cx: &mut Context<'_>) {
-    let Some(due) = node.due() else {
-        if let Some(timer) = timer {
-            timer.clear();
+    while let Some(due) = node.due() {
+        if timer.is_none() {
+            // A deadline of zero, or one that has passed, needs no timer.
+            let now = node.runtime().now();
+            if due <= now {
+                match node.expire(now) {
+                    true => continue,
+                    false => return,
+                }
+            }
         }
-        return;
-    };
-    if timer.is_none() {
-        // A deadline of zero, or one that has passed, needs no timer.
-        let now = node.runtime().now();
-        if due <= now {
-            return node.expire(now);
+        let timer = timer.get_or_insert_with(|| node.runtime().timer());
+        timer.set(due);
+        if timer.poll(cx).is_pending() || !node.expire(node.runtime().now()) {
+            return;
         }
     }
-    let timer = timer.get_or_insert_with(|| node.runtime().timer());
-    timer.set(due);
-    if timer.poll(cx).is_ready() {
-        node.expire(node.runtime().now());
+    if let Some(timer) = timer {
+        timer.clear();
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod node;
 pub(crate) mod obligations;
 #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
 pub(crate) mod polls;
+mod report;
 mod requests;
 mod ripe;
 mod roll_call;

@@ -20,6 +20,7 @@ use super::{
     context,
     ledger::{Count, Ledger},
     obligations::Owed,
+    report::Warning,
     roll_call::RollCall,
     start::Gate,
     times::NodeTimes,
@@ -117,6 +118,8 @@ pub(crate) struct Node {
     pub(crate) location: &'static Location<'static>,
     /// Has it a limit? So that the end of a child takes the lock only if it must.
     pub(super) limited: bool,
+    /// Does it warn when it closes for long? So that others need not look.
+    pub(super) warns: bool,
     /// How long releases may take once the boundary is being torn down.
     pub(super) grace: Option<Duration>,
     place: OnceLock<Place>,
@@ -151,6 +154,9 @@ pub(super) struct Inside {
     pub(super) owed: Option<Box<Owed>>,
     pub(super) roll_call: RollCall,
     pub(super) inherited: Inheritance,
+    pub(super) warning: Option<Box<Warning>>,
+    /// That its grace has ended.
+    pub(super) told: bool,
     /// If they are recorded.
     pub(super) times: Option<Box<NodeTimes>>,
     /// Of a `start`: what stands between the caller and the child.
@@ -182,6 +188,8 @@ pub(crate) struct Plan {
     pub(crate) grace: Option<Duration>,
     pub(crate) salvage: Option<Weak<dyn super::adoption::Salvage>>,
     pub(crate) on_suppressed: Option<crate::panics::SuppressedHook>,
+    /// Warns when the boundary has been closing for so long.
+    pub(crate) warn: Option<Duration>,
 }
 
 impl Node {
@@ -192,6 +200,7 @@ impl Node {
             name: plan.name,
             location,
             limited: plan.limit.is_some(),
+            warns: plan.warn.is_some(),
             grace: plan.grace,
             place: OnceLock::new(),
             state: AtomicU32::new(match kind {
@@ -205,6 +214,9 @@ impl Node {
             inside: Lock::new(Inside {
                 ledger: Ledger::with_limit(plan.limit),
                 deadline: plan.deadline,
+                warning: plan
+                    .warn
+                    .map(|after| Box::new(Warning { after, next: None })),
                 inherited,
                 ..Inside::default()
             }),

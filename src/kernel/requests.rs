@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{
     atomic::{AtomicU32, Ordering},
-    node::{ABOVE, ACTIVE, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, Request, SHIELD},
+    node::{
+        ABOVE, ACTIVE, ASKED_ABOVE, CLOSING, DOOMED, Deadline, Kind, Node, OWN, Request, SHIELD,
+    },
     stopping::earliest,
 };
 use crate::{
@@ -53,7 +55,10 @@ impl Node {
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {
         let inside = self.inside.lock();
-        inside.request.as_ref().map(|request| request.reason.clone())
+        inside
+            .request
+            .as_ref()
+            .map(|request| request.reason.clone())
     }
 
     /// The boundary's own deadline, once it has been entered.
@@ -187,6 +192,9 @@ impl Node {
         let mut inside = self.inside.lock();
         if let Some(times) = &mut inside.times {
             times.close(self.with_runtime(Runtime::now));
+        }
+        if let Some(warning) = &mut inside.warning {
+            warning.begin(self.with_runtime(Runtime::now));
         }
         self.raise(CLOSING);
         self.doom_if_cancelled();

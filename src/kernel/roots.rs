@@ -49,7 +49,9 @@ pub(crate) fn of(runtime: &Runtime) -> Vec<Arc<Node>> {
     let listed = {
         let mut list = list();
         list.retain(|_, root| root.strong_count() > 0);
-        list.iter().map(|(_, root)| root.clone()).collect::<Vec<_>>()
+        list.iter()
+            .map(|(_, root)| root.clone())
+            .collect::<Vec<_>>()
     };
     let roots = listed.iter().filter_map(Weak::upgrade);
     roots

@@ -13,9 +13,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     cell::Cell,
-    node::{
-        ABOVE, BLOCKS, CLOSING, Deadline, ENDED, Kind, Node, ORPHAN, OWN, POLLING, SHIELD,
-    },
+    node::{ABOVE, BLOCKS, CLOSING, Deadline, ENDED, Kind, Node, ORPHAN, OWN, POLLING, SHIELD},
     roster::Walk,
     threads,
 };
@@ -33,7 +31,10 @@ pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
         now: runtime.try_now(),
         running: threads::running().into_iter().collect(),
     };
-    let mut work: Vec<_> = roots.into_iter().map(|root| (root, Place::default())).collect();
+    let mut work: Vec<_> = roots
+        .into_iter()
+        .map(|root| (root, Place::default()))
+        .collect();
     while let Some((node, place)) = work.pop() {
         look.visit(&node, place, &mut work);
     }
@@ -93,7 +94,13 @@ impl Look {
                 Kind::Task => left.push(sub),
                 _ => inside_runs |= sub.kind.is_inner() && sub.has(POLLING),
             }
-            work.push((sub.clone(), Place { parent, child: None }));
+            work.push((
+                sub.clone(),
+                Place {
+                    parent,
+                    child: None,
+                },
+            ));
         }
         if inside_runs && self.entries[index].state == EntryState::Waiting {
             self.entries[index].state = EntryState::Running;
@@ -109,14 +116,18 @@ impl Look {
                 in_line += usize::from(entry.state == EntryState::Queued);
                 self.entries.push(entry);
                 let child = Some(self.entries.len() - 1);
-                if let (Some(times), Some(now), Some(entry)) = (times, self.now, self.entries.last_mut()) {
+                if let (Some(times), Some(now), Some(entry)) =
+                    (times, self.now, self.entries.last_mut())
+                {
                     let seen = times.see(now);
                     entry.age = Some(seen.age);
                     entry.polls = Some(seen.polls);
                     entry.busy = Some(seen.busy);
                     entry.polling_for = seen.poll;
                 }
-                if let Some(made) = made.filter(|made| !left.iter().any(|left| Arc::ptr_eq(left, made))) {
+                if let Some(made) =
+                    made.filter(|made| !left.iter().any(|left| Arc::ptr_eq(left, made)))
+                {
                     work.push((made, Place { parent, child }));
                 }
             });

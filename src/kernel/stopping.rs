@@ -55,8 +55,21 @@ impl Node {
         }
     }
 
-    /// When this boundary has to be cancelled, as far as that is known now.
+    /// When this boundary has to be cancelled, or to warn, as far as that is known now.
     pub(super) fn due(&self) -> Option<Instant> {
+        let warning = match self.warns {
+            true => self
+                .inside
+                .lock()
+                .warning
+                .as_ref()
+                .and_then(|warning| warning.next),
+            false => None,
+        };
+        earliest(self.cancel_due(), warning.map(|(_, at)| at))
+    }
+
+    fn cancel_due(&self) -> Option<Instant> {
         if self.has(OWN) {
             return None;
         }
@@ -71,6 +84,18 @@ impl Node {
         earliest(deadline, inside.stop_at)
     }
 
+    /// Tells of the boundaries around whose grace has ended.
+    fn tell_of_the_grace(&self, now: Instant) {
+        let mut next = self.graced_around();
+        while let Some(node) = next {
+            let end = node.inside.lock().grace_end;
+            if end.is_some_and(|end| end <= now) {
+                node.grace_ends();
+            }
+            next = node.graced_around();
+        }
+    }
+
     /// The earliest end of a grace that has begun around here.
     fn grace_around(&self) -> Option<Instant> {
         let (mut next, mut end) = (self.graced_around(), None);
@@ -81,9 +106,18 @@ impl Node {
         end
     }
 
-    /// The time that `due` gave has come.
-    pub(super) fn expire(self: &Arc<Self>, now: Instant) {
+    /// A time that `due` gave has come. True if there may be another.
+    pub(super) fn expire(self: &Arc<Self>, now: Instant) -> bool {
+        if self.warns && self.warn_if_due(now) {
+            return true;
+        }
+        self.cancel_in_time(now);
+        false
+    }
+
+    fn cancel_in_time(self: &Arc<Self>, now: Instant) {
         if self.kind == Kind::Release {
+            self.tell_of_the_grace(now);
             let mut reason = CancelReason::new(CancelKind::Shutdown);
             reason.message = Some("the grace of a boundary around has ended".into());
             self.request(reason);
@@ -94,6 +128,11 @@ impl Node {
         let stop = self.inside.lock().stop_at.filter(passed);
         match (deadline, stop) {
             (deadline, Some(stop)) if deadline.is_none_or(|deadline| stop < deadline) => {
+                if !self.has(OWN) {
+                    self.tell(format_args!(
+                        "cancels what is left, as the grace of its shutdown has ended"
+                    ));
+                }
                 self.request_kind(CancelKind::Shutdown);
             }
             // Also if the deadline has been moved just now: it had come.

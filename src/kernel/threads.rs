@@ -10,10 +10,10 @@
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use self::desks::totals;
-#[cfg(any(loom, shuttle))]
-pub(super) use self::none::{Running, count, running, saw_peak};
 #[cfg(not(any(loom, shuttle)))]
 pub(super) use self::desks::{Running, count, running, saw_peak};
+#[cfg(any(loom, shuttle))]
+pub(super) use self::none::{Running, count, running, saw_peak};
 
 /// What is counted.
 #[derive(Clone, Copy)]
@@ -127,7 +127,8 @@ mod desks {
             let desk = desk();
             let before = desk.map_or(0, |desk| {
                 let before = desk.polling.load(Relaxed);
-                desk.polling.store(NonNull::from(cell).addr().get(), Relaxed);
+                desk.polling
+                    .store(NonNull::from(cell).addr().get(), Relaxed);
                 before
             });
             Running { desk, before }

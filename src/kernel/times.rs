@@ -117,7 +117,9 @@ impl Timed {
     fn of(cell: &CellRef, times: &Times) -> Self {
         let runtime = cell.group().runtime();
         let began = nanos(runtime.now());
-        times.polls.store(times.polls.load(Relaxed).saturating_add(1), Relaxed);
+        times
+            .polls
+            .store(times.polls.load(Relaxed).saturating_add(1), Relaxed);
         times.polled.store(began, Relaxed);
         Timed {
             cell: Hold::new(cell),

@@ -26,10 +26,10 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-#[cfg(feature = "testing")]
-use crate::testing::sim;
 #[cfg(all(feature = "async-std", not(any(loom, shuttle))))]
 use crate::kernel::times;
+#[cfg(feature = "testing")]
+use crate::testing::sim;
 use crate::time::Instant;
 
 /// What runs tasks and tells the time.

@@ -18,6 +18,8 @@ use super::orphans;
 use super::report;
 use super::schedule::{Stuck, Turn};
 use super::state::{BoxFuture, Core, Job, MAIN, Payload, Phase, Work};
+use crate::runtime::Runtime;
+use crate::tree::TaskTree;
 
 /// How a simulation ended.
 pub(super) enum Ending {
@@ -140,9 +142,13 @@ impl Executor {
     }
 
     fn end(mut self, stuck: Option<Stuck>) -> Ending {
+        // Before the lock, which the clock takes too.
+        let tree = stuck.map(|_| TaskTree::of_runtime(&Runtime::Sim(self.core.clone())));
         let (report, main_ended) = {
             let state = self.core.lock();
-            let report = stuck.map(|stuck| report::stuck(&self.core, &state, stuck));
+            let report = stuck
+                .zip(tree)
+                .map(|(stuck, tree)| report::stuck(&self.core, &state, stuck, &tree));
             (report, !state.entities.contains_key(&MAIN))
         };
         self.wind_up();

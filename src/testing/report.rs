@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::schedule::{ALL_STEPS, Stuck};
 use super::state::{Core, Entity, MAIN, Parked, State, Work};
+use crate::tree::TaskTree;
 
 /// So many different lines at most; a simulation of a hundred thousand tasks must stay readable.
 const LINES: usize = 100;
 
-pub(super) fn stuck(core: &Core, state: &State, stuck: Stuck) -> String {
+pub(super) fn stuck(core: &Core, state: &State, stuck: Stuck, tree: &TaskTree) -> String {
     let seed = core.seed;
     let now = state.clock.now();
     let mut text = match stuck {
@@ -38,6 +39,9 @@ pub(super) fn stuck(core: &Core, state: &State, stuck: Stuck) -> String {
             text.push_str(&report);
             text.push('\n');
         }
+    }
+    if !tree.is_empty() {
+        let _ = writeln!(text, "The tree of boundaries and tasks:\n{tree}");
     }
     if stuck == Stuck::Deadlock {
         text.push_str("A task that waits for real I/O or for another thread shows up here too.\n");

@@ -110,9 +110,17 @@ fn line(entry: &Entry, colours: Colours) -> Result<String, fmt::Error> {
         }
     }
     if let Some(children) = &entry.children {
-        write!(line, "; {} of {} children left", children.living, children.spawned)?;
+        write!(
+            line,
+            "; {} of {} children left",
+            children.living, children.spawned
+        )?;
         if let Some(limit) = children.limit {
-            write!(line, ", at most {limit} at a time, {} in line", children.in_line)?;
+            write!(
+                line,
+                ", at most {limit} at a time, {} in line",
+                children.in_line
+            )?;
         }
     }
     Ok(line)
@@ -179,7 +187,11 @@ impl TaskTree {
                 count => parts.push(format!("{count} {state}")),
             }
         }
-        match tasks.iter().filter(|entry| entry.cancelling.is_some()).count() {
+        match tasks
+            .iter()
+            .filter(|entry| entry.cancelling.is_some())
+            .count()
+        {
             0 => {}
             count => parts.push(format!("{count} of them cancelled")),
         }
@@ -247,7 +259,12 @@ impl TaskTree {
                 continue;
             }
             let below = format!("{indent}{further}");
-            write!(f, "{indent}{branch}{}{}", lines[row.index], times(&self.entries[row.index])?)?;
+            write!(
+                f,
+                "{indent}{branch}{}{}",
+                lines[row.index],
+                times(&self.entries[row.index])?
+            )?;
             if row.count > 1 {
                 write!(f, " ({} like this)", row.count)?;
             }

@@ -300,7 +300,8 @@ impl TaskTree {
     /// Prints it to the standard error, in colours if that is a terminal and `NO_COLOR` is not set.
     pub fn print(&self) {
         use std::io::{IsTerminal, stderr};
-        match stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()) {
+        match stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+        {
             true => eprintln!("{self:#}"),
             false => eprintln!("{self}"),
         }
@@ -327,7 +328,12 @@ fn in_order(entries: Vec<Entry>) -> Vec<Entry> {
         let task = |&index: &usize| entries[index].as_ref().and_then(|entry| entry.task);
         below.sort_by_key(task);
         let here = ordered.len();
-        next.extend(below.into_iter().rev().map(|index| (index, Some(here), depth + 1)));
+        next.extend(
+            below
+                .into_iter()
+                .rev()
+                .map(|index| (index, Some(here), depth + 1)),
+        );
         (entry.parent, entry.depth) = (parent, depth);
         ordered.push(entry);
     }

@@ -1,0 +1,73 @@
+//! Telling who is waited for: when a boundary has been closing for long, and when a grace has ended.
+//!
+//! Invariants
+//! 1. A boundary that warns (`Plan::warn`) does so the first time when it has been closing for that long, and
+//!    again whenever it has been for twice as long as the last time.
+//! 2. Of the releases that one grace cuts the first tells, for all.
+//! 3. Nothing is told under a lock: the tree takes locks, and the log is anybody's code.
+
+use std::{sync::Arc, time::Duration};
+
+use super::node::Node;
+use crate::{time::Instant, tree::TaskTree};
+
+/// When a boundary that is closing warns.
+pub(super) struct Warning {
+    pub(super) after: Duration,
+    /// Once it is closing: since when, and when it is to warn next.
+    pub(super) next: Option<(Instant, Instant)>,
+}
+
+impl Warning {
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.next.get_or_insert((now, now + self.after));
+    }
+}
+
+impl Node {
+    /// Warns, if it is time for that.
+    pub(super) fn warn_if_due(self: &Arc<Self>, now: Instant) -> bool {
+        let closing = {
+            let mut inside = self.inside.lock();
+            let next = inside
+                .warning
+                .as_mut()
+                .and_then(|warning| warning.next.as_mut());
+            let Some((since, at)) = next.filter(|(_, at)| *at <= now) else {
+                return false;
+            };
+            let closing = now.duration_since(*since);
+            *at = now + closing.max(Duration::from_nanos(1));
+            closing
+        };
+        self.tell(format_args!(
+            "has been closing for {closing:.1?} and still waits"
+        ));
+        true
+    }
+
+    /// The grace of releases here has ended, and one of them is about to be cut.
+    pub(super) fn grace_ends(self: &Arc<Self>) {
+        let told = std::mem::replace(&mut self.inside.lock().told, true);
+        if !told {
+            self.tell(format_args!(
+                "cuts releases that are left, as their grace has ended"
+            ));
+        }
+    }
+
+    pub(super) fn tell(self: &Arc<Self>, what: std::fmt::Arguments<'_>) {
+        if !log::log_enabled!(log::Level::Warn) {
+            return;
+        }
+        let name = self
+            .name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" `{name}`"));
+        let tree = TaskTree::below(self);
+        log::warn!(
+            "headcount: the boundary{name} opened at {} {what}:\n{tree}",
+            self.location
+        );
+    }
+}
