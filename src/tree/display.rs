@@ -136,10 +136,10 @@ fn times(entry: &Entry) -> Result<String, fmt::Error> {
         write!(text, ", closing for {closing:.1?}")?;
     }
     if let (Some(polls), Some(busy)) = (entry.polls, entry.busy) {
-        write!(text, ", {polls} polls of {busy:.1?} in all")?;
+        write!(text, ", polls: {polls}, busy: {busy:.1?}")?;
     }
     if let Some(poll) = entry.polling_for {
-        write!(text, ", the last has taken {poll:.1?} so far")?;
+        write!(text, ", of that {poll:.1?} in the poll that goes on")?;
     }
     Ok(text)
 }

@@ -75,6 +75,8 @@ mod threads_group;
 mod timeouts;
 mod timeouts_at_once;
 mod timeouts_of_groups;
+mod trees;
+mod trees_threads;
 mod unblocks;
 #[cfg(not(shuttle))]
 mod watchdogs;

@@ -26,6 +26,7 @@ mod limit;
 mod link;
 mod obligations;
 mod shield;
+mod snapshot;
 mod start;
 mod supervised;
 mod watch;

@@ -1,0 +1,510 @@
+//! What a look at the tree shows: who is there, where it belongs, what it does and why.
+
+use std::{future::pending, mem};
+
+use headcount::{
+    Boundary, CancelKind, CancelScope, Instant, Options, TaskTree, checkpoint, defer, group, scope,
+    shield,
+    time::sleep,
+    tree,
+    tree::{Entry, EntryKind, EntryState},
+};
+
+use crate::support::{Oops, done, poll_once, secs, sim};
+
+const SEEDS: u64 = 50;
+
+#[track_caller]
+fn entry<'a>(tree: &'a TaskTree, name: &str) -> &'a Entry {
+    let found = tree.find(name);
+    found.unwrap_or_else(|| panic!("no `{name}` in\n{tree}"))
+}
+
+#[track_caller]
+fn state(tree: &TaskTree, name: &str) -> EntryState {
+    entry(tree, name).state
+}
+
+/// Who is around whom, by names, the innermost first.
+fn path(tree: &TaskTree, name: &str) -> Vec<String> {
+    let mut path = Vec::new();
+    let mut next = Some(entry(tree, name));
+    while let Some(entry) = next {
+        path.push(entry.name.clone().unwrap_or_else(|| entry.kind.to_string()));
+        next = entry.parent.map(|parent| &tree.entries()[parent]);
+    }
+    path
+}
+
+#[test]
+fn nothing_is_shown_outside_of_any_boundary() {
+    sim(1, || async {
+        assert!(tree().is_empty());
+        assert_eq!(tree().to_string(), "nothing is running");
+        let outcome = group(async |_| {
+            assert!(!tree().is_empty());
+            done()
+        });
+        outcome.await.unwrap();
+        assert!(tree().is_empty(), "it has ended");
+    });
+}
+
+#[test]
+fn each_state_of_a_child_shows() {
+    sim(SEEDS, || async {
+        let options = Options::new().name("all").limit(4);
+        let outcome = options.group(async |g| {
+            g.spawn_named("waits", sleep(secs(9)));
+            let closure = g.spawn_blocking(|token| while !token.is_cancelled() {});
+            g.spawn_named("finalizes", async {
+                let _slow = defer((), |()| sleep(secs(5)));
+            });
+            g.spawn_named("looks", async move {
+                sleep(secs(1)).await;
+                let tree = tree();
+                let states = [
+                    ("waits", EntryState::Waiting),
+                    ("looks", EntryState::Running),
+                    ("finalizes", EntryState::Finalizing),
+                    ("queued", EntryState::Queued),
+                ];
+                for (name, expected) in states {
+                    assert_eq!(state(&tree, name), expected, "`{name}` in\n{tree}");
+                }
+                let blocks = |entry: &&Entry| entry.state == EntryState::Blocking;
+                let blocking = tree
+                    .entries()
+                    .iter()
+                    .find(blocks)
+                    .expect("the closure runs");
+                assert_eq!(blocking.kind, EntryKind::Task);
+                let children = entry(&tree, "all").children.unwrap();
+                assert_eq!(children.living, 5);
+                assert_eq!((children.limit, children.in_line), (Some(4), 1));
+                closure.cancel();
+            });
+            g.spawn_named("queued", async {});
+            sleep(secs(9)).await;
+            assert!(tree().find("queued").is_none(), "it has ended");
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+/// A child that was spawned is there before its first poll.
+#[test]
+fn a_child_that_was_never_polled_is_ready() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_named("fresh", sleep(secs(1)));
+            assert_eq!(state(&tree(), "fresh"), EntryState::Ready);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn each_state_of_a_boundary_shows() {
+    sim(SEEDS, || async {
+        let watcher = group(async |g| {
+            g.spawn_named("looks", async {
+                for expected in [
+                    EntryState::Waiting,
+                    EntryState::Closing,
+                    EntryState::Finalizing,
+                ] {
+                    sleep(secs(2)).await;
+                    assert_eq!(state(&tree(), "seen"), expected);
+                }
+                sleep(secs(2)).await;
+                assert!(tree().find("seen").is_none());
+            });
+            let seen = Options::new().name("seen").group(async |g| {
+                let _slow = defer((), |()| sleep(secs(2)));
+                g.spawn(sleep(secs(5)));
+                assert_eq!(state(&tree(), "seen"), EntryState::Running);
+                sleep(secs(3)).await;
+                done()
+            });
+            seen.await.unwrap();
+            done()
+        });
+        watcher.await.unwrap();
+    });
+}
+
+/// What a child opened stands below the child, and what its children do below that.
+#[test]
+fn everybody_stands_below_who_opened_or_spawned_it() {
+    sim(SEEDS, || async {
+        let outcome = Options::new().name("outer").group(async |g| {
+            g.spawn_named("parent", async {
+                let scope = CancelScope::new();
+                let inside = scope.enter(async {
+                    let inner = Options::new().name("inner").scope(async |s| {
+                        s.spawn_named("child", sleep(secs(2)));
+                        done()
+                    });
+                    inner.await.unwrap();
+                });
+                inside.await.unwrap();
+            });
+            sleep(secs(1)).await;
+            let names = ["child", "inner", "cancel scope", "parent", "outer"];
+            assert_eq!(path(&tree(), "child"), names);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_request_shows_where_it_was_made_with_its_reason_and_age() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_named("looks", async {
+                sleep(secs(3)).await;
+                let tree = tree();
+                let asked = entry(&tree, "asked").cancelling.as_ref().unwrap();
+                let reason = asked.reason.as_ref().unwrap();
+                assert_eq!(reason.kind, CancelKind::Explicit);
+                assert_eq!(reason.message.as_deref(), Some("enough"));
+                assert_eq!(asked.since, Some(secs(2)));
+                let below = entry(&tree, "slow to go").cancelling.as_ref().unwrap();
+                assert!(below.reason.is_none() && below.since.is_none());
+                for spared in ["looks", "shielded"] {
+                    assert!(entry(&tree, spared).cancelling.is_none(), "{tree}");
+                }
+            });
+            let asked = Options::new().name("asked").group(async |g| {
+                g.spawn_named("slow to go", async {
+                    shield(async {
+                        let held = Options::new().name("shielded").group(async |g| {
+                            g.spawn(sleep(secs(5)));
+                            done()
+                        });
+                        held.await.unwrap();
+                    })
+                    .await;
+                });
+                sleep(secs(1)).await;
+                g.cancel_with("enough");
+                std::future::pending::<Result<(), Oops>>().await
+            });
+            assert!(asked.await.unwrap_err().is_cancelled());
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_child_that_was_cancelled_by_its_handle_shows_that() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            let handle = g.spawn_named("asked", async {
+                let _slow = defer((), |()| sleep(secs(1)));
+                std::future::pending::<()>().await;
+            });
+            checkpoint().await;
+            sleep(secs(1)).await;
+            assert!(entry(&tree(), "asked").cancelling.is_none());
+            handle.cancel();
+            assert!(entry(&tree(), "asked").cancelling.is_some());
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn deadlines_stops_and_graces_show_the_time_that_is_left() {
+    sim(SEEDS, || async {
+        let options = Options::new()
+            .name("timed")
+            .deadline(Instant::now() + secs(60))
+            .grace(secs(5));
+        let outcome = options.group(async |g| {
+            g.spawn(async {
+                let _slow = defer((), |()| sleep(secs(3)));
+                std::future::pending::<()>().await;
+            });
+            sleep(secs(1)).await;
+            let left = |tree: &TaskTree| {
+                let timed = entry(tree, "timed");
+                [timed.deadline_in, timed.stop_in, timed.grace_ends_in]
+            };
+            assert_eq!(left(&tree()), [Some(secs(59)), None, None]);
+            g.shutdown(secs(20));
+            assert_eq!(left(&tree()), [Some(secs(59)), Some(secs(20)), None]);
+            g.cancel();
+            assert_eq!(left(&tree())[2], Some(secs(5)));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_forgotten_group_shows_that_its_opener_is_gone() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_named("looks", async {
+                sleep(secs(1)).await;
+                assert!(!entry(&tree(), "lost").orphaned, "nobody has missed it");
+                sleep(secs(2)).await;
+                assert!(entry(&tree(), "lost").orphaned);
+                assert_eq!(path(&tree(), "left")[1], "lost");
+            });
+            let mut lost = Box::pin(Options::new().name("lost").group(async |g| {
+                g.spawn_named("left", async {
+                    let _slow = defer((), |()| sleep(secs(5)));
+                    std::future::pending::<()>().await;
+                });
+                std::future::pending::<Result<(), Oops>>().await
+            }));
+            assert!(poll_once(&mut lost).await.is_pending());
+            mem::forget(lost);
+            sleep(secs(2)).await;
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_daemon_and_a_release_are_told_apart() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_daemon(async {
+                sleep(secs(2)).await;
+                let tree = tree();
+                let mut daemons = tree.entries().iter().filter(|entry| entry.daemon);
+                assert_eq!(daemons.next().unwrap().state, EntryState::Running);
+                assert!(daemons.next().is_none());
+                let is_release = |entry: &&Entry| entry.kind == EntryKind::Release;
+                let release = tree.entries().iter().find(is_release).unwrap();
+                assert!(release.location.file().ends_with("trees.rs"));
+                assert_eq!(
+                    release.parent.map(|at| tree.entries()[at].name.as_deref()),
+                    Some(Some("owes"))
+                );
+            });
+            g.spawn_named("owes", async {
+                let _slow = defer((), |()| sleep(secs(5)));
+            });
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn in_a_simulation_times_are_those_of_its_clock() {
+    sim(SEEDS, || async {
+        let outcome = Options::new().name("group").group(async |g| {
+            sleep(secs(3)).await;
+            g.spawn_named("child", async {
+                for _ in 0..2 {
+                    sleep(secs(1)).await;
+                }
+                sleep(secs(9)).await;
+            });
+            sleep(secs(5)).await;
+            let tree = tree();
+            assert_eq!(entry(&tree, "group").age, Some(secs(8)));
+            let child = entry(&tree, "child");
+            assert_eq!((child.age, child.polls), (Some(secs(5)), Some(3)));
+            assert_eq!((child.busy, child.polling_for), (Some(secs(0)), None));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn the_tree_of_a_boundary_is_that_of_what_is_below() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_named("beside", sleep(secs(1)));
+            let inner = Options::new().name("inner").group(async |g| {
+                g.spawn_named("below", sleep(secs(1)));
+                let tree = Boundary::current().unwrap().tree();
+                assert_eq!(tree.entries().len(), 2);
+                assert_eq!(path(&tree, "below"), ["below", "inner"]);
+                done()
+            });
+            inner.await.unwrap();
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn another_simulation_is_not_shown() {
+    let seen = std::thread::spawn(|| {
+        headcount::testing::Sim::new(0).run(async {
+            let outcome = Options::new().name("this").group(async |_| {
+                let names = |tree: TaskTree| {
+                    let names = tree.entries().iter().map(|entry| entry.name.clone());
+                    names.collect::<Vec<_>>()
+                };
+                let here = names(tree());
+                let other = std::thread::spawn(move || {
+                    headcount::testing::Sim::new(0).run(async move {
+                        let other = Options::new()
+                            .name("that")
+                            .group(async |_| Ok::<_, Oops>(names(tree())));
+                        other.await.unwrap()
+                    })
+                });
+                Ok::<_, Oops>((here, other.join().unwrap()))
+            });
+            outcome.await.unwrap()
+        })
+    });
+    let name = |name: &str| vec![Some(name.to_owned())];
+    assert_eq!(seen.join().unwrap(), (name("this"), name("that")));
+}
+
+/// The text, with the numbers of this file's lines left out.
+fn text(tree: &TaskTree) -> String {
+    let file = file!();
+    let shown = tree.to_string();
+    let mut text = String::new();
+    for (at, part) in shown.split(file).enumerate() {
+        let part = match at {
+            0 => part,
+            _ => part.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()),
+        };
+        text.push_str(if at == 0 { "" } else { "HERE:" });
+        text.push_str(part);
+    }
+    text
+}
+
+#[test]
+fn it_is_written_as_a_tree_with_equal_children_in_one_line() {
+    sim(SEEDS, || async {
+        let outcome = Options::new().name("server").limit(9).group(async |g| {
+            for _ in 0..3 {
+                g.spawn(sleep(secs(5)));
+            }
+            g.spawn_named("crawler", async {
+                let inner = scope(async |s| {
+                    s.spawn_named("page", sleep(secs(5)));
+                    done()
+                });
+                inner.await.unwrap();
+            });
+            sleep(secs(1)).await;
+            g.spawn_named("late", async {});
+            let tree = tree();
+            let expected = "\
+group `server` at HERE: running; 5 of 5 children left, at most 9 at a time, 0 in line; 1.0s old
+├─ task at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns (3 like this)
+├─ task `crawler` at HERE: waiting; 1.0s old, polls: 2, busy: 0.0ns
+│  └─ scope at HERE: closing; 1 of 1 children left; 1.0s old, closing for 1.0s
+│     └─ task `page` at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns
+└─ task `late` at HERE: ready; 0.0ns old, polls: 0, busy: 0.0ns";
+            assert_eq!(text(&tree), expected);
+            let summary = "2 boundaries, 6 tasks (1 ready, 5 waiting)";
+            assert_eq!(tree.summary(), summary);
+            assert!(format!("{tree:#}").contains("\x1b[1m`crawler`\x1b[0m"));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn of_many_children_the_first_are_written_and_the_rest_counted() {
+    sim(1, || async {
+        let outcome = group(async |g| {
+            for n in 0..1000 {
+                g.spawn_named(n.to_string(), async {});
+            }
+            let tree = tree();
+            assert_eq!(tree.entries().len(), 1001);
+            let shown = tree.to_string();
+            assert_eq!(shown.lines().count(), 52);
+            assert!(shown.ends_with("└─ … and 950 more with what is below"));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn it_is_serialized_with_the_place_of_each_parent() {
+    sim(1, || async {
+        let outcome = Options::new().name("all").group(async |g| {
+            g.spawn_named("child", async {});
+            sleep(secs(2)).await;
+            g.cancel_with("enough");
+            let json = serde_json::to_value(tree()).unwrap();
+            assert_eq!(json["summary"], "1 boundary, 0 tasks");
+            let group = &json["entries"][0];
+            assert_eq!(
+                (&group["kind"], &group["name"]),
+                (&"Group".into(), &"all".into())
+            );
+            assert_eq!(group["age"], 2.0);
+            assert_eq!(group["children"]["spawned"], 1);
+            assert_eq!(group["cancelling"]["reason"]["message"], "enough");
+            assert!(group["location"].as_str().unwrap().contains("trees.rs:"));
+            assert!(group["parent"].is_null());
+            done()
+        });
+        outcome.await.unwrap();
+        let outcome = Options::new().name("all").group(async |g| {
+            g.spawn(async {});
+            let json = serde_json::to_value(tree()).unwrap();
+            assert_eq!(json["entries"][1]["parent"], 0);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_chain_of_ten_thousand_boundaries_is_shown_on_a_small_stack() {
+    sim(1, || async {
+        let outcome = group(async |g| {
+            fn nest(parent: &headcount::TaskGroup<'static, Oops>, depth: usize) {
+                parent.spawn(async move {
+                    let inner = group(async move |g| {
+                        match depth {
+                            0 => _ = g.spawn_named("deepest", std::future::pending::<()>()),
+                            _ => nest(&g, depth - 1),
+                        }
+                        std::future::pending::<Result<(), Oops>>().await
+                    });
+                    inner.await.map_err(|_| Oops("nested"))
+                });
+            }
+            nest(&g, 5_000);
+            sleep(secs(1)).await;
+            let here = Boundary::current().unwrap();
+            let small = std::thread::Builder::new().stack_size(256 * 1024);
+            let looks = small.spawn(move || {
+                let tree = here.tree();
+                let depth = entry(&tree, "deepest").depth;
+                (
+                    depth,
+                    tree.to_string().lines().count(),
+                    serde_json::to_string(&tree).is_ok(),
+                )
+            });
+            let (depth, lines, json) = looks.unwrap().join().unwrap();
+            assert_eq!((depth, lines, json), (10_003, 10_004, true));
+            g.cancel();
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
