@@ -2,7 +2,7 @@
 
 use crate::{
     contest::{Contest, Side::Gives, Side::Timed, Size, millis, since},
-    work::{group, inline, map, parked, spawned, timeout, yields_once},
+    work::{group, inline, map, parked, spawned, timeout, watched, yields_once},
 };
 
 const fn contest(name: &'static str, ours: fn(u64), theirs: fn(u64)) -> Contest {
@@ -95,6 +95,20 @@ pub const CONTESTS: &[Contest] = &[
         ours: Gives("x", |count| growth(count, group::spawn_join_trivial)),
         theirs: Gives("x", |count| growth(count, spawned::bare_trivial)),
     },
+    Contest {
+        size: Size::Tenfold,
+        ..limited(
+            "looked_at/unseen",
+            1.05,
+            watched::in_waves_looked_at,
+            watched::in_waves,
+        )
+    },
+    contest(
+        "timed/untimed",
+        watched::spawn_join_timed,
+        group::spawn_join_trivial,
+    ),
     contest(
         "timeout_ready/async_std",
         timeout::ours_ready,

@@ -9,11 +9,9 @@
 //!    is compared and never followed.
 
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) use self::desks::totals;
-#[cfg(not(any(loom, shuttle)))]
-pub(super) use self::desks::{Running, count, running, saw_peak};
+pub(crate) use self::desks::{Running, count, running, saw_peak, totals};
 #[cfg(any(loom, shuttle))]
-pub(super) use self::none::{Running, count, running, saw_peak};
+pub(crate) use self::none::{Running, count, running, saw_peak, totals};
 
 /// What is counted.
 #[derive(Clone, Copy)]
@@ -198,4 +196,8 @@ mod none {
     pub(crate) fn count(_: super::Event) {}
 
     pub(crate) fn saw_peak(_: usize) {}
+
+    pub(crate) fn totals() -> ([u64; super::EVENTS], usize) {
+        ([0; super::EVENTS], 0)
+    }
 }

@@ -256,6 +256,7 @@ impl Runtime {
             // It would only make the models larger.
             #[cfg(all(test, loom))]
             Runtime::Model => None,
+            #[allow(unreachable_patterns, reason = "in models")]
             _ => Some(self.now()),
         }
     }

@@ -1,6 +1,6 @@
 //! What a look at the tree shows: who is there, where it belongs, what it does and why.
 
-use std::{future::pending, mem};
+use std::mem;
 
 use headcount::{
     Boundary, CancelKind, CancelScope, Instant, Options, TaskTree, checkpoint, defer, group, scope,

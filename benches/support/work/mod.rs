@@ -16,6 +16,7 @@ pub mod nested;
 pub mod parked;
 pub mod spawned;
 pub mod timeout;
+pub mod watched;
 
 /// A child that ends in its first poll.
 pub async fn trivial(n: u64) {
