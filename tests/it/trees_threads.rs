@@ -11,7 +11,7 @@ use std::{
 };
 
 use headcount::{
-    Options, TaskId, TaskTree, checkpoint, group, run, stats, tree,
+    Options, TaskId, TaskTree, checkpoint, group, record_times, run, stats, tree,
     tree::{EntryKind, EntryState},
 };
 
@@ -235,4 +235,56 @@ fn what_has_happened_is_counted() {
         assert_eq!((stats.finalized, stats.adopted), (1, 1));
         assert!((2..=1001).contains(&stats.peak), "{}", stats.peak);
     });
+}
+
+/// In a process of its own, since it holds for all.
+#[test]
+fn times_are_kept_of_what_begins_while_they_are_recorded() {
+    on_workers(
+        "trees_threads::times_are_kept_of_what_begins_while_they_are_recorded",
+        || {
+            let go_on = AtomicBool::new(false);
+            let outcome = Options::new().name("before").run(async |g| {
+                let go_on = &go_on;
+                record_times(true);
+                let (tell, told) = async_channel::bounded::<()>(1);
+                let stuck = g.spawn_named("stuck", async move {
+                    while !go_on.load(Ordering::Acquire) {
+                        thread::yield_now();
+                    }
+                    told.recv().await.unwrap();
+                });
+                let looks = g.spawn_blocking(move |_| {
+                    let poll = || tree().find("stuck").and_then(|entry| entry.polling_for);
+                    let first = loop {
+                        match poll() {
+                            Some(poll) => break poll,
+                            None => thread::yield_now(),
+                        }
+                    };
+                    while poll() <= Some(first) {
+                        thread::yield_now();
+                    }
+                    go_on.store(true, Ordering::Release);
+                    // Its poll has ended.
+                    while poll().is_some() {
+                        thread::yield_now();
+                    }
+                    let tree = tree();
+                    let stuck = tree.find("stuck").unwrap();
+                    assert_eq!(stuck.polls, Some(1));
+                    assert!(
+                        stuck.busy > Some(first) && stuck.age >= stuck.busy,
+                        "{tree}"
+                    );
+                    assert_eq!(tree.find("before").unwrap().age, None);
+                    tell.send_blocking(()).unwrap();
+                });
+                looks.await.unwrap();
+                stuck.await.unwrap();
+                done()
+            });
+            outcome.unwrap();
+        },
+    );
 }
