@@ -27,6 +27,7 @@ pub(crate) mod spawn;
 pub(crate) mod start;
 mod stopping;
 pub(crate) mod supervised;
+pub(crate) mod tasks;
 pub(crate) mod watch;
 pub(crate) mod within;
 
