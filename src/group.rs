@@ -34,7 +34,7 @@ pub struct TaskGroup<'env, E> {
 }
 
 impl<'env, E> TaskGroup<'env, E> {
-    fn home(&self) -> Home<'_, 'env> {
+    fn home(&self) -> Home<'_> {
         Home::Runtime
     }
 

@@ -9,11 +9,12 @@ use crate::{
     handle::JoinHandle,
     kernel::{
         book::Book,
-        inline::{Inbox, Inline},
+        inline::Inline,
         ledger::{Ask, Refused},
         node::Kind,
         roster::Info,
         spawn::{self, Home},
+        tasks::Inbox,
     },
     options::Options,
     spawning::{self, GroupStats},
@@ -25,13 +26,13 @@ use crate::{
 /// the future at once.
 pub struct Scope<'env, E> {
     book: Arc<Book<E>>,
-    inbox: Arc<Inbox<'env>>,
+    inbox: Arc<Inbox>,
     /// `'env` must not change: children may borrow for exactly that long.
     _env: PhantomData<fn(&'env ()) -> &'env ()>,
 }
 
 impl<'env, E> Scope<'env, E> {
-    fn home(&self) -> Home<'_, 'env> {
+    fn home(&self) -> Home<'_> {
         Home::Inline(&self.inbox)
     }
 
@@ -118,14 +119,14 @@ impl Options {
         #[cfg(all(feature = "signal", not(loom)))]
         let body = crate::signal::before(body, self.signals, Scope::heed);
         let book = Book::open(Kind::Scope, Location::caller(), self.plan());
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Inbox::new(book.node().clone());
         let handle = Scope {
             book: book.clone(),
             inbox: inbox.clone(),
             _env: PhantomData,
         };
         let body = conclude::body(book.clone(), handle, body);
-        let drive = Inline::new(book.node().clone(), inbox, body);
+        let drive = Inline::new(book.clone(), inbox, body);
         Opening::new(book, drive)
     }
 }

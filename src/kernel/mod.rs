@@ -30,6 +30,7 @@ pub(crate) mod spawn;
 pub(crate) mod start;
 mod stopping;
 pub(crate) mod supervised;
+pub(crate) mod tasks;
 pub(crate) mod threads;
 pub(crate) mod times;
 pub(crate) mod watch;

@@ -7,26 +7,26 @@ use super::{
     book::Book,
     child::Child,
     erase,
-    inline::{Inbox, Keeping},
     join::Claim,
     ledger::{Ask, Refused},
     roster::{Info, Kept},
+    tasks::Inbox,
 };
 use crate::{error::IntoOutcome, runtime::Label};
 
 /// Who polls the children of a group.
-pub(crate) enum Home<'a, 'env> {
+pub(crate) enum Home<'a> {
     /// The runtime's threads.
     Runtime,
     /// The opener of a scope.
-    Inline(&'a Inbox<'env>),
+    Inline(&'a Arc<Inbox>),
 }
 
 /// Spawns, or gives everything back with the reason.
 #[inline(always)]
 pub(crate) fn spawn<'env, E, O, F>(
     book: &Arc<Book<E>>,
-    home: &Home<'_, 'env>,
+    home: &Home<'_>,
     ask: Ask,
     info: Info,
     future: F,
@@ -55,11 +55,13 @@ where
     };
     let claim = Claim::new(handle);
     // SAFETY: the book stays until the child has counted out, since its chunk of cells keeps the
-    // book until the child has retired, which comes later; for an inline child the box that it
-    // stands in keeps the book.
+    // book until the child has retired, which comes later. For an inline child the future of its
+    // scope keeps the book, or else the caller, if the child is dropped here.
     let child = unsafe { Child::<F, O::Value, E>::new(child, book, queued, future) };
     match home {
-        Home::Inline(inbox) => inbox.push(Box::pin(Keeping::new(child, book.clone())), node),
+        // SAFETY: the children of a `Scope<'env, E>` are dropped with the future of the scope, which
+        // is valid for `'env`, and so is what the caller brings too late.
+        Home::Inline(inbox) => unsafe { inbox.bring(child) },
         Home::Runtime => {
             let info = claim.cell().info();
             let label = Label {
@@ -95,7 +97,7 @@ unsafe fn keep<'env, E: Send + 'env>(book: Arc<Book<E>>) -> Kept {
 #[inline(always)]
 pub(crate) fn spawn_or_drop<'env, E, O, F>(
     book: &Arc<Book<E>>,
-    home: &Home<'_, 'env>,
+    home: &Home<'_>,
     ask: Ask,
     info: Info,
     future: F,
