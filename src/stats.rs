@@ -27,7 +27,8 @@ pub struct Stats {
     /// Boundaries that were dropped or forgotten before they had ended, so that the one around
     /// had to wait for what was left below.
     pub adopted: u64,
-    /// The most children that lived in one group at a time.
+    /// The most children that lived in one group at a time, of groups that have ended. Those that go on
+    /// tell theirs: [`GroupStats::peak`](crate::GroupStats::peak).
     pub peak: usize,
 }
 

@@ -18,7 +18,8 @@ use std::{
     mem::{MaybeUninit, align_of, needs_drop, size_of},
     panic::Location,
     ptr::NonNull,
-    sync::Arc,
+    // Models need not see it: nothing follows from it.
+    sync::{Arc, atomic::AtomicBool},
     task::Waker,
 };
 
@@ -71,6 +72,8 @@ pub(crate) enum End {
 /// What is shared about one child.
 pub(crate) struct Cell {
     flags: AtomicU32,
+    /// Its code is running. Written by the child, and only shown.
+    running: AtomicBool,
     /// A `T`, or a `Box` of it if it is large. The type is known to the child's wrapper and to the
     /// handle, whose is decided by invariant 2.
     output: UnsafeCell<MaybeUninit<[u64; 2]>>,
@@ -104,6 +107,7 @@ impl Cell {
     pub(super) fn new(chunk: ChunkPtr, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
+            running: AtomicBool::new(false),
             output: UnsafeCell::new(MaybeUninit::uninit()),
             chunk,
             info,
@@ -163,6 +167,15 @@ impl Cell {
             2 => End::Failed,
             _ => End::Panicked,
         })
+    }
+
+    #[inline]
+    pub(super) fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Has the child returned `Pending`, or made its node?

@@ -29,7 +29,7 @@ use super::{
     node::{Kind, Node, Plan},
     obligations::{Stage, poll_owed},
     roster::{CellRef, End},
-    threads::{self, Running},
+    threads,
     times::Timed,
 };
 use crate::{
@@ -176,9 +176,18 @@ impl Spot<'_> {
         }
     }
 
-    /// Runs code of the user in this child's frame; true if it did not panic.
+    /// Runs code of the user in this child's frame.
+    #[inline(always)]
+    fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R, Payload> {
+        self.cell.set_running(true);
+        let result = Frame::Child(*self).catch(f);
+        self.cell.set_running(false);
+        result
+    }
+
+    /// The same; true if it did not panic.
     fn guard(&self, f: impl FnOnce()) -> bool {
-        match Frame::Child(*self).catch(f) {
+        match self.enter(f) {
             Ok(()) => true,
             Err(payload) => {
                 self.record_panic(payload);
@@ -278,8 +287,6 @@ where
             return Poll::Ready(());
         }
         // Until it is done, the child keeps its cell.
-        let _running = Running::begin(this.cell);
-        let _timed = Timed::begin(this.cell);
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
         let _polling = super::polls::Polling::of_child(this.cell.info());
         loop {
@@ -305,7 +312,8 @@ where
             let rests = draining
                 .as_ref()
                 .is_some_and(|node| node.only_orphans_drain());
-            let polled = Frame::Child(spot).catch(|| {
+            let timed = Timed::begin(spot);
+            let polled = spot.enter(|| {
                 if rests {
                     return Poll::Pending;
                 }
@@ -318,6 +326,9 @@ where
                     this.future.set(None);
                 })
             });
+            if let Some(timed) = timed {
+                timed.end(spot);
+            }
             let end = match polled {
                 Ok(Poll::Pending) if spot.pause(draining, cx) => continue,
                 Ok(Poll::Pending) => return Poll::Pending,
@@ -419,7 +430,7 @@ fn leave<T>(cell: &CellRef, end: End, stored: bool) {
 
 /// Publishes or drops the output, and counts the child out. Gives what is left to do: whether the
 /// handle is there, and who awaits it.
-#[inline]
+#[inline(always)]
 fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
     threads::count(end.into());
     let (owed, joiner) = spot.cell.finish(end, stored);

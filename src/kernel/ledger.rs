@@ -333,7 +333,6 @@ impl Ledger {
         let living = count.living() + 1;
         assert!(living < 1 << 30, "too many children in one group");
         self.peak = self.peak.max(living);
-        threads::saw_peak(self.peak);
         self.slack = self.peak - living;
     }
 
@@ -400,6 +399,7 @@ impl Ledger {
     /// Closes for good.
     pub(crate) fn close(&mut self) -> Closed {
         self.closed = true;
+        threads::saw_peak(self.peak);
         let limit = self.limit.as_mut();
         Closed {
             queue: limit.map_or_else(VecDeque::new, |limit| std::mem::take(&mut limit.queue)),

@@ -130,13 +130,15 @@ impl Chunk {
 
     /// Notes when a child enters. Under the lock of its group.
     #[cold]
-    fn stamp(&self, times: &Times) {
+    fn stamp(&self, index: usize) {
         // SAFETY: the cell that is given out counts as a child, so the group is there (invariant 3).
         let now = self.group.with(|group| unsafe {
             let group = (*group).as_ref();
             group.map(|group| group.node.with_runtime(Runtime::now))
         });
-        now.into_iter().for_each(|now| times.enter(now));
+        if let (Some(now), Some(times)) = (now, self.row(index)) {
+            times.enter(now);
+        }
     }
 
     fn row(&self, index: usize) -> Option<&Times> {
@@ -216,7 +218,7 @@ impl Roster {
     }
 
     /// Gives out a fresh cell: the child's way to it, and the handle's. Only while it is open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_cell(&mut self, info: Info, daemon: bool) -> (CellRef, CellRef) {
         let chunk = self.open.expect("a chunk with a cell to give out");
         // SAFETY: the open chunk has cells to give out, which count as children (invariant 1).
@@ -225,8 +227,8 @@ impl Roster {
         let cell = this.cell(index);
         // SAFETY: the cell is the chunk's own memory, and nobody has been told of it (invariant 5).
         unsafe { cell.write(Cell::new(chunk, info, daemon)) };
-        if let Some(times) = this.row(index) {
-            this.stamp(times);
+        if this.times.is_some() {
+            this.stamp(index);
         }
         this.given.store(index + 1, Ordering::Relaxed);
         if index + 1 == this.len() {
@@ -566,12 +568,6 @@ impl Hold {
             cell: CellRef(cell.0),
             claim,
         }
-    }
-}
-
-impl Hold {
-    pub(super) fn times(&self) -> Option<&Times> {
-        self.cell.times()
     }
 }
 

@@ -9,13 +9,12 @@
 //! 3. What was looked at stays in memory meanwhile: nodes by their count, cells by a claim on the chunk.
 //! 4. A worklist instead of recursion, so depth costs no stack.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     cell::Cell,
     node::{ABOVE, BLOCKS, CLOSING, Deadline, ENDED, Kind, Node, ORPHAN, OWN, POLLING, SHIELD},
     roster::Walk,
-    threads,
 };
 use crate::{
     handle::TaskId,
@@ -29,7 +28,6 @@ pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
     let mut look = Look {
         entries: Vec::new(),
         now: runtime.try_now(),
-        running: threads::running().into_iter().collect(),
     };
     let mut work: Vec<_> = roots
         .into_iter()
@@ -66,8 +64,6 @@ struct Inner {
 struct Look {
     entries: Vec<Entry>,
     now: Option<Instant>,
-    /// The cells of the children that are polled.
-    running: HashSet<usize>,
 }
 
 impl Look {
@@ -112,7 +108,7 @@ impl Look {
             chunk.show_living(|id, cell, times| {
                 living += 1;
                 let made = cell.slot_node();
-                let entry = self.child(parent, id, cell, made.as_ref(), node, limited);
+                let entry = child(parent, id, cell, made.as_ref(), node, limited);
                 in_line += usize::from(entry.state == EntryState::Queued);
                 self.entries.push(entry);
                 let child = Some(self.entries.len() - 1);
@@ -141,33 +137,6 @@ impl Look {
                 in_line,
             });
         }
-    }
-
-    /// A child as its cell shows it.
-    fn child(
-        &self,
-        parent: Option<usize>,
-        id: u64,
-        cell: &Cell,
-        made: Option<&Arc<Node>>,
-        group: &Node,
-        limited: bool,
-    ) -> Entry {
-        let info = cell.info();
-        let mut entry = Entry::new(parent, EntryKind::Task, info.name.as_deref(), info.location);
-        entry.task = Some(TaskId(id));
-        entry.daemon = cell.is_daemon();
-        entry.state = match () {
-            () if self.running.contains(&std::ptr::from_ref(cell).addr()) => EntryState::Running,
-            () if limited && !cell.is_admitted() => EntryState::Queued,
-            () if cell.has_paused() => EntryState::Waiting,
-            () => EntryState::Ready,
-        };
-        let cancelled = cell.is_cancelled();
-        if cancelled || made.map_or_else(|| group.is_cancelled(), |node| node.is_cancelled()) {
-            entry.cancelling = Some(Cancelling::default());
-        }
-        entry
     }
 
     /// What a node shows of its boundary, or of the child that it belongs to.
@@ -207,6 +176,32 @@ impl Look {
             entry.closing_for = closing;
         }
     }
+}
+
+/// A child as its cell shows it.
+fn child(
+    parent: Option<usize>,
+    id: u64,
+    cell: &Cell,
+    made: Option<&Arc<Node>>,
+    group: &Node,
+    limited: bool,
+) -> Entry {
+    let info = cell.info();
+    let mut entry = Entry::new(parent, EntryKind::Task, info.name.as_deref(), info.location);
+    entry.task = Some(TaskId(id));
+    entry.daemon = cell.is_daemon();
+    entry.state = match () {
+        () if cell.is_running() => EntryState::Running,
+        () if limited && !cell.is_admitted() => EntryState::Queued,
+        () if cell.has_paused() => EntryState::Waiting,
+        () => EntryState::Ready,
+    };
+    let cancelled = cell.is_cancelled();
+    if cancelled || made.map_or_else(|| group.is_cancelled(), |node| node.is_cancelled()) {
+        entry.cancelling = Some(Cancelling::default());
+    }
+    entry
 }
 
 /// Is a request visible, as far as the flags tell?

@@ -1,17 +1,15 @@
-//! What each thread polls now, and what has happened on it: for looks at the tree, and for the
-//! counters of the process.
+//! What has happened on each thread, in numbers: the counters of the process.
 //!
 //! Invariants
 //! 1. A thread has a desk, and only this thread writes there: a number goes up by a load and a store.
 //! 2. Desks are never freed, but handed on to the next thread when theirs ends; so there are as many
 //!    as threads have lived at one time, and their counters go on.
-//! 3. All is `Relaxed`: nothing is read because of what stands on a desk. The address of a cell there
-//!    is compared and never followed.
+//! 3. All is `Relaxed`: nothing follows from what stands on a desk.
 
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) use self::desks::{Running, count, running, saw_peak, totals};
+pub(crate) use self::desks::{count, saw_peak, totals};
 #[cfg(any(loom, shuttle))]
-pub(crate) use self::none::{Running, count, running, saw_peak, totals};
+pub(crate) use self::none::{count, saw_peak, totals};
 
 /// What is counted.
 #[derive(Clone, Copy)]
@@ -45,7 +43,6 @@ const EVENTS: usize = 8;
 mod desks {
     use std::{
         cell::Cell as Local,
-        ptr::NonNull,
         sync::{
             Mutex, PoisonError,
             atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -53,14 +50,11 @@ mod desks {
     };
 
     use super::{EVENTS, Event};
-    use crate::kernel::cell::Cell;
 
     /// On cache lines of its own.
     #[derive(Default)]
     #[repr(align(128))]
     struct Desk {
-        /// The address of the cell of the child that is polled, or 0.
-        polling: AtomicUsize,
         counts: [AtomicU64; EVENTS],
     }
 
@@ -113,42 +107,6 @@ mod desks {
         Some(desk)
     }
 
-    /// A poll of a child, until it is dropped. Polls nest.
-    pub(crate) struct Running {
-        desk: Option<&'static Desk>,
-        before: usize,
-    }
-
-    impl Running {
-        #[inline]
-        pub(crate) fn begin(cell: &Cell) -> Self {
-            let desk = desk();
-            let before = desk.map_or(0, |desk| {
-                let before = desk.polling.load(Relaxed);
-                desk.polling
-                    .store(NonNull::from(cell).addr().get(), Relaxed);
-                before
-            });
-            Running { desk, before }
-        }
-    }
-
-    impl Drop for Running {
-        #[inline]
-        fn drop(&mut self) {
-            if let Some(desk) = self.desk {
-                desk.polling.store(self.before, Relaxed);
-            }
-        }
-    }
-
-    /// The cells of the children that are polled now: of those that nest, the innermost.
-    pub(crate) fn running() -> Vec<usize> {
-        let desks = DESKS.lock().unwrap_or_else(PoisonError::into_inner);
-        let polling = desks.all.iter().map(|desk| desk.polling.load(Relaxed));
-        polling.filter(|&cell| cell != 0).collect()
-    }
-
     #[inline]
     pub(crate) fn count(event: Event) {
         if let Some(desk) = desk() {
@@ -158,11 +116,8 @@ mod desks {
     }
 
     /// A group has had so many children at a time.
-    #[inline]
     pub(crate) fn saw_peak(living: usize) {
-        if living > PEAK.load(Relaxed) {
-            PEAK.fetch_max(living, Relaxed);
-        }
+        PEAK.fetch_max(living, Relaxed);
     }
 
     /// What was counted in all, and the peak.
@@ -181,18 +136,6 @@ mod desks {
 /// In models: the words of the desks would only make them larger.
 #[cfg(any(loom, shuttle))]
 mod none {
-    pub(crate) struct Running;
-
-    impl Running {
-        pub(crate) fn begin(_: &crate::kernel::cell::Cell) -> Self {
-            Running
-        }
-    }
-
-    pub(crate) fn running() -> Vec<usize> {
-        Vec::new()
-    }
-
     pub(crate) fn count(_: super::Event) {}
 
     pub(crate) fn saw_peak(_: usize) {}

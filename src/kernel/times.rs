@@ -5,14 +5,13 @@
 //! 1. Whether a chunk has a table of times is decided when it is made, and does not change.
 //! 2. A row is written by the child that it is of, but for `entered`, which is written before the
 //!    child is given out. All is `Relaxed`: who reads shows it, and nothing follows from it.
-//! 3. A poll that is timed holds its cell, and so the table, also after the child has retired.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-use super::roster::{CellRef, Hold};
+use super::child::Spot;
 use crate::{runtime::Runtime, time::Instant};
 
 static RECORDED: AtomicBool = AtomicBool::new(false);
@@ -100,40 +99,30 @@ impl NodeTimes {
     }
 }
 
-/// A poll that is timed, until it is dropped.
-pub(super) struct Timed {
-    cell: Hold,
-    runtime: Runtime,
-    began: u64,
-}
+/// When a poll began that is timed.
+pub(super) struct Timed(u64);
 
 impl Timed {
-    #[inline]
-    pub(super) fn begin(cell: &CellRef) -> Option<Self> {
-        cell.times().map(|times| Timed::of(cell, times))
+    #[inline(always)]
+    pub(super) fn begin(spot: Spot<'_>) -> Option<Self> {
+        spot.cell().times().map(|times| Timed::of(spot, times))
     }
 
     #[cold]
-    fn of(cell: &CellRef, times: &Times) -> Self {
-        let runtime = cell.group().runtime();
-        let began = nanos(runtime.now());
-        times
-            .polls
-            .store(times.polls.load(Relaxed).saturating_add(1), Relaxed);
+    fn of(spot: Spot<'_>, times: &Times) -> Self {
+        let began = nanos(spot.group().with_runtime(Runtime::now));
+        let polls = times.polls.load(Relaxed);
+        times.polls.store(polls.saturating_add(1), Relaxed);
         times.polled.store(began, Relaxed);
-        Timed {
-            cell: Hold::new(cell),
-            runtime,
-            began,
-        }
+        Timed(began)
     }
-}
 
-impl Drop for Timed {
-    fn drop(&mut self) {
-        if let Some(times) = self.cell.times() {
-            let took = nanos(self.runtime.now()).saturating_sub(self.began);
-            times.busy.store(times.busy.load(Relaxed) + took, Relaxed);
+    #[cold]
+    pub(super) fn end(self, spot: Spot<'_>) {
+        if let Some(times) = spot.cell().times() {
+            let now = nanos(spot.group().with_runtime(Runtime::now));
+            let busy = times.busy.load(Relaxed) + now.saturating_sub(self.0);
+            times.busy.store(busy, Relaxed);
             times.polled.store(0, Relaxed);
         }
     }
