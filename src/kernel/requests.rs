@@ -180,13 +180,6 @@ impl Node {
         })
     }
 
-    /// From now on a request from above while somebody lives below takes the body's value.
-    pub(crate) fn begin_closing(&self) {
-        let _inside = self.inside.lock();
-        self.raise(CLOSING);
-        self.doom_if_cancelled();
-    }
-
     pub(crate) fn is_doomed(&self) -> bool {
         self.has(DOOMED)
     }
@@ -197,7 +190,7 @@ impl Node {
     }
 
     /// Under the lock, so that the look at the flags and at who lives is one step.
-    fn doom_if_cancelled(&self) {
+    pub(super) fn doom_if_cancelled(&self) {
         if self.has(CLOSING) && self.is_cancelled_from_above() && self.count.living() > 0 {
             self.raise(DOOMED);
         }

@@ -406,12 +406,15 @@ impl Drop for Tasks<'_> {
 unsafe fn end(task: TaskPtr) {
     // SAFETY: the reference of the scope keeps it.
     let head = unsafe { task.as_ref() };
+    // Acquire: as in `release`.
+    if head.state.load(Ordering::Acquire) & !SHARED == REFERENCE {
+        // SAFETY: this is the last reference, and it is not listed, so that is the opener's (invariant 3).
+        return unsafe { clear_away(task) };
+    }
     head.place.set(GONE);
-    let state = head.state.load(Ordering::Acquire);
-    let alone = state & !SHARED == REFERENCE;
     // From now on nobody puts it into the inbox.
-    if alone || head.state.fetch_or(LISTED, Ordering::AcqRel) & LISTED == 0 {
-        // SAFETY: it is not listed, so the reference is the opener's (invariant 3).
+    if head.state.fetch_or(LISTED, Ordering::AcqRel) & LISTED == 0 {
+        // SAFETY: it was not listed, so the reference is the opener's (invariant 3).
         unsafe { release(task) };
     }
 }
@@ -430,15 +433,26 @@ unsafe fn release(task: TaskPtr) {
     let last = head.state.load(Ordering::Acquire) / REFERENCE == 1
         || head.state.fetch_sub(REFERENCE, Ordering::AcqRel) / REFERENCE == 1;
     if last {
-        let shared = head.state.load(Ordering::Relaxed) & SHARED != 0;
-        let (inbox, free) = (head.inbox.as_ptr(), head.with.free);
-        // SAFETY: that was the last reference. The future is gone, since the scope gives up its
-        // own only then (invariant 3).
-        unsafe { free(task) };
-        if shared {
-            // SAFETY: the reference of invariant 4.
-            drop(unsafe { Arc::from_raw(inbox) });
-        }
+        // SAFETY: that was the last reference. The future is gone, since the scope gives up its own only
+        // then (invariant 3).
+        unsafe { clear_away(task) };
+    }
+}
+
+/// # Safety
+///
+/// The future of the task is gone, and nobody else refers to it.
+#[inline]
+unsafe fn clear_away(task: TaskPtr) {
+    // SAFETY: it is the caller's.
+    let head = unsafe { task.as_ref() };
+    let shared = head.state.load(Ordering::Relaxed) & SHARED != 0;
+    let (inbox, free) = (head.inbox.as_ptr(), head.with.free);
+    // SAFETY: as the caller promises.
+    unsafe { free(task) };
+    if shared {
+        // SAFETY: the reference of invariant 4.
+        drop(unsafe { Arc::from_raw(inbox) });
     }
 }
 

@@ -28,6 +28,7 @@ mod obligations;
 mod shield;
 mod start;
 mod supervised;
+mod tasks;
 mod watch;
 
 use std::{
