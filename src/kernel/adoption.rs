@@ -160,6 +160,9 @@ impl Node {
 
     /// The first panic that the ended boundary holds, if any; the others are suppressed.
     pub(super) fn take_panic(&self) -> Option<Panic> {
+        if !self.has_failed() {
+            return None;
+        }
         let (panics, _) = self.take_held();
         let mut panics = panics.into_iter();
         let first = panics.next();
