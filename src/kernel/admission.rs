@@ -6,7 +6,7 @@ use super::{
     atomic::MutexGuard,
     ledger::{Ask, Granted, Refused, Ticket},
     node::{Inside, Node},
-    roster::{CellRef, Group, Info, Kept, Roster},
+    roster::{CellRef, Group, Info, Roster},
 };
 
 /// A child that was let in.
@@ -18,13 +18,13 @@ pub(super) struct Admitted {
 }
 
 impl Node {
-    /// Asks for a place for a child; see `ledger`. `book` gives what its chunk has to keep for it.
+    /// Asks for a place for a child; see `ledger`. A new chunk gets the group.
     #[inline]
     pub(super) fn admit(
         self: &Arc<Self>,
         ask: Ask,
         info: Info,
-        book: impl FnOnce() -> Option<Kept>,
+        group: impl FnOnce() -> Group,
     ) -> Result<Admitted, (Refused, Info)> {
         let mut inside = self.inside.lock();
         let asked = match self.is_cancelled() {
@@ -37,10 +37,6 @@ impl Node {
                 refuse(inside, ask);
                 return Err((refused, info));
             }
-        };
-        let group = || Group {
-            node: self.clone(),
-            _book: book(),
         };
         let daemon = ask == Ask::Daemon;
         let roster = &mut inside.ledger.roster;

@@ -5,10 +5,14 @@
 //! (panics, errors) moves to the nearest live ancestor, and it leaves the list. Its parent does not
 //! return before its list is empty. The numbered invariants are in `kernel/README.md`.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    task::Waker,
+};
 
 use super::{
     atomic::Ordering,
+    ledger::Closed,
     node::{CLOSING, ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Owed, hand_over},
     roster::Walk,
@@ -18,6 +22,7 @@ use crate::{
     cancel::{CancelKind, CancelReason},
     error::CleanupFailure,
     panics::{self, Panic, Suppressed, SuppressedHook},
+    runtime::Runtime,
 };
 
 /// The typed failures of a group, for when no opener is left to return them.
@@ -158,6 +163,9 @@ impl Node {
 
     /// The first panic that the ended boundary holds, if any; the others are suppressed.
     pub(super) fn take_panic(&self) -> Option<Panic> {
+        if !self.has_failed() {
+            return None;
+        }
         let (panics, _) = self.take_held();
         let mut panics = panics.into_iter();
         let first = panics.next();
@@ -178,7 +186,7 @@ impl Node {
         if !inside.subs.is_empty() || inside.owes() || self.count.living() > 0 {
             return false;
         }
-        let mut closed = inside.ledger.close();
+        let closed = inside.ledger.close();
         self.raise(ENDED);
         let counted_in = inside.counted_in.take();
         // If it was orphaned in the poll that ends it here, nobody settles it: what was kept for
@@ -186,7 +194,7 @@ impl Node {
         let kept = inside.inherited.kept.take();
         drop(inside);
         drop(kept);
-        closed.tell();
+        closed.into_iter().for_each(Closed::tell);
         if let Some(caller) = counted_in {
             caller.closure_left();
         }
@@ -230,10 +238,25 @@ impl Node {
         }
     }
 
-    /// At its close, a boundary treats what is still linked inside it as dropped: the future that
-    /// would poll it is forgotten, or kept where it does not belong.
-    pub(crate) fn orphan_leftovers(&self) {
-        inline_subs(self, false).into_iter().for_each(orphan);
+    /// The body is gone. From now on a request from above while somebody lives below takes its value,
+    /// and whoever takes away the last thing below wakes the opener. What is still linked inside is
+    /// treated as dropped: the future that would poll it is forgotten, or kept where it does not belong.
+    pub(super) fn begin_to_drain(&self, waker: &Waker) {
+        let (old, daemons, left) = {
+            let mut inside = self.inside.lock();
+            inside.note_closing(|| self.with_runtime(Runtime::now));
+            self.raise(CLOSING);
+            self.doom_if_cancelled();
+            let old = inside.register(waker);
+            let daemons = self.count.wait().then(|| inside.ledger.roster.chunks());
+            (old, daemons, inline_among(self, &inside, false))
+        };
+        drop(old);
+        daemons
+            .iter()
+            .flatten()
+            .for_each(|chunk| chunk.cancel_daemons());
+        left.into_iter().for_each(orphan);
     }
 
     /// Does nothing live below but releases?
@@ -274,7 +297,10 @@ fn forgotten_releases(inside: &Inside) -> Vec<Arc<Node>> {
 /// The linked boundaries that are polled by the opener's own task. Inline children count as such
 /// once the scope that polls them is gone.
 pub(super) fn inline_subs(node: &Node, gone: bool) -> Vec<Arc<Node>> {
-    let inside = node.inside.lock();
+    inline_among(node, &node.inside.lock(), gone)
+}
+
+fn inline_among(node: &Node, inside: &Inside, gone: bool) -> Vec<Arc<Node>> {
     let subs = inside.subs.iter().map(|(_, sub)| sub);
     let inline = |sub: &&Arc<Node>| match sub.kind {
         Kind::Task => gone && node.kind == Kind::Scope,
@@ -324,7 +350,7 @@ pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 fn settle(mut node: Arc<Node>) {
     loop {
-        let (mut closed, opener, estate, owed, counted_in, lost) = {
+        let (closed, opener, estate, owed, counted_in, lost) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -358,7 +384,7 @@ fn settle(mut node: Arc<Node>) {
             let counted_in = inside.counted_in.take();
             (closed, opener, estate, owed, counted_in, lost)
         };
-        closed.tell();
+        closed.into_iter().for_each(Closed::tell);
         lost.iter().for_each(Walk::lose_all);
         opener.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.

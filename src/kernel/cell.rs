@@ -26,11 +26,10 @@ use std::{
 use super::{
     atomic::{AtomicU32, Lock, Ordering, UnsafeCell},
     node::Node,
-    roster::ChunkPtr,
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
-    runtime::Spawned,
+    runtime::TaskMemory,
 };
 
 /// The child has a place under the limit. Set under the lock of the group, never cleared; without
@@ -47,6 +46,8 @@ const DAEMON: u32 = 1 << 6;
 /// The slot has a waker of the child or its node. Set by the child itself, so it needs no lock to
 /// know that there is none.
 const OCCUPIED: u32 = 1 << 7;
+/// The slot has the node of the child. The same holds for it.
+const HAS_NODE: u32 = 1 << 12;
 /// The slot has the waker of who awaits the handle. Set after it was stored: an end that does not
 /// see it comes before, and is seen by the look that follows.
 const AWAITED: u32 = 1 << 8;
@@ -74,20 +75,23 @@ pub(crate) struct Cell {
     flags: AtomicU32,
     /// Its code is running. Written by the child, and only shown.
     running: AtomicBool,
+    /// How many bytes behind the begin of its chunk it stands; see `roster`.
+    pub(super) distance: u16,
+    /// Is there a task? Whose it is, see invariant 5.
+    has_task: UnsafeCell<bool>,
     /// A `T`, or a `Box` of it if it is large. The type is known to the child's wrapper and to the
     /// handle, whose is decided by invariant 2.
     output: UnsafeCell<MaybeUninit<[u64; 2]>>,
-    /// The memory that this cell stands in; see `roster`.
-    pub(super) chunk: ChunkPtr,
     info: Info,
     slot: Lock<Slot>,
     /// The memory of the child's task; invariant 5.
-    task: UnsafeCell<Spawned>,
+    task: UnsafeCell<MaybeUninit<TaskMemory>>,
 }
 
 #[derive(Default)]
 struct Slot {
-    /// Wakes the child, once it has been pending.
+    /// Wakes the child, once it has been pending. Who wakes it takes the waker: it comes back with the
+    /// poll that follows, if that is pending too.
     task: Option<Waker>,
     /// Wakes who awaits the handle.
     joiner: Option<Waker>,
@@ -104,25 +108,24 @@ pub(crate) struct Info {
 
 impl Cell {
     #[inline]
-    pub(super) fn new(chunk: ChunkPtr, info: Info, daemon: bool) -> Self {
+    pub(super) fn new(distance: u16, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
             running: AtomicBool::new(false),
+            distance,
+            has_task: UnsafeCell::new(false),
             output: UnsafeCell::new(MaybeUninit::uninit()),
-            chunk,
             info,
             slot: Lock::default(),
-            task: UnsafeCell::new(Spawned::default()),
+            task: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
     /// A cell whose child was refused: it has ended, cancelled.
-    pub(super) fn refused(chunk: ChunkPtr, info: Info) -> Self {
-        let end = DONE | ((End::Cancelled as u32) << 4);
-        Cell {
-            flags: AtomicU32::new(end),
-            ..Cell::new(chunk, info, false)
-        }
+    pub(super) fn refused(distance: u16, info: Info) -> Self {
+        let mut cell = Cell::new(distance, info, false);
+        cell.flags = AtomicU32::new(DONE | ((End::Cancelled as u32) << 4));
+        cell
     }
 
     pub(crate) fn info(&self) -> &Info {
@@ -199,8 +202,8 @@ impl Cell {
     pub(super) fn record_cancel(&self) -> Option<Arc<Node>> {
         self.flags.fetch_or(CANCEL, Ordering::AcqRel);
         let (waker, node) = {
-            let slot = self.slot.lock();
-            (slot.task.clone(), slot.node.clone())
+            let mut slot = self.slot.lock();
+            (slot.task.take(), slot.node.clone())
         };
         let node = node.filter(|node| node.record_request(CancelReason::new(CancelKind::Explicit)));
         // Last: a child that is woken between the two records would look at one, find that it may
@@ -235,7 +238,7 @@ impl Cell {
     }
 
     pub(crate) fn wake_task(&self) {
-        let waker = self.slot.lock().task.clone();
+        let waker = self.slot.lock().task.take();
         if let Some(waker) = waker {
             crate::panics::wake(waker);
         }
@@ -253,7 +256,7 @@ impl Cell {
     /// The node of the child. Called by the child itself.
     #[inline]
     pub(crate) fn node(&self) -> Option<Arc<Node>> {
-        if self.flags.load(Ordering::Acquire) & OCCUPIED == 0 {
+        if self.flags.load(Ordering::Acquire) & HAS_NODE == 0 {
             return None;
         }
         self.slot_node()
@@ -273,7 +276,7 @@ impl Cell {
             Some(node) => (node.clone(), false),
             None => {
                 let node = make();
-                self.flags.fetch_or(OCCUPIED, Ordering::AcqRel);
+                self.flags.fetch_or(OCCUPIED | HAS_NODE, Ordering::AcqRel);
                 slot.node = Some(node.clone());
                 (node, true)
             }
@@ -405,18 +408,30 @@ impl Cell {
     ///
     /// The task is the caller's by invariant 5, and none was put here before.
     #[inline]
-    pub(super) unsafe fn keep_task(&self, spawned: Spawned) {
+    pub(super) unsafe fn keep_task(&self, task: TaskMemory) {
         // SAFETY: as the caller promises.
-        self.task.with_mut(|task| unsafe { task.write(spawned) });
+        self.task.with_mut(|place| unsafe { (*place).write(task) });
+        // SAFETY: as above.
+        self.has_task
+            .with_mut(|has_task| unsafe { *has_task = true });
     }
 
+    /// Before the cell itself is dropped, which does not see to it.
+    ///
     /// # Safety
     ///
     /// The task is the caller's by invariant 5.
-    unsafe fn drop_task(&self) {
+    #[inline]
+    pub(super) unsafe fn drop_task(&self) {
         // SAFETY: as the caller promises.
-        self.task
-            .with_mut(|task| unsafe { *task = Spawned::default() });
+        let has_task = self
+            .has_task
+            .with_mut(|has_task| unsafe { std::mem::replace(&mut *has_task, false) });
+        if has_task {
+            // SAFETY: it was put here, and is dropped once.
+            self.task
+                .with_mut(|task| unsafe { (*task).assume_init_drop() });
+        }
     }
 
     /// The chunk keeps the memory of the task no longer. Called once.

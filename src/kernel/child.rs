@@ -13,7 +13,6 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    ptr::NonNull,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -211,21 +210,15 @@ enum Phase {
     Done,
 }
 
-/// The way of a child to the book of its group.
-struct BookRef<E>(NonNull<Book<E>>);
-
-// SAFETY: a child looks at the book as if it had an `Arc` of it.
-unsafe impl<E: Send> Send for BookRef<E> {}
-
 pin_project! {
     /// What the runtime runs for a spawned child.
     pub(crate) struct Child<F, T, E> {
         cell: CellRef,
-        book: BookRef<E>,
         phase: Phase,
         #[pin]
         future: Option<F>,
         _output: PhantomData<fn() -> T>,
+        _error: PhantomData<fn(E)>,
     }
 
     impl<F, T, E> PinnedDrop for Child<F, T, E> {
@@ -242,14 +235,15 @@ impl<F, T, E> Child<F, T, E> {
     ///
     /// # Safety
     ///
-    /// The book stays until the child has counted out.
-    pub(super) unsafe fn new(cell: CellRef, book: &Book<E>, queued: bool, future: F) -> Self {
+    /// The cell was given out for this child. A `Book<E>` is the book of its group, and stays until
+    /// the child has counted out.
+    pub(super) unsafe fn new(cell: CellRef, queued: bool, future: F) -> Self {
         Child {
             cell,
-            book: BookRef(NonNull::from(book)),
             phase: if queued { Phase::Queued } else { Phase::Fresh },
             future: Some(future),
             _output: PhantomData,
+            _error: PhantomData,
         }
     }
 
@@ -335,8 +329,9 @@ where
                 Ok(Poll::Ready(Ok(()))) => End::Value,
                 Ok(Poll::Ready(Err(error))) => {
                     let failure = Failure::new(spot.cell.info().clone(), error);
-                    // SAFETY: the child has not counted out, and the book stays that long.
-                    let book = unsafe { this.book.0.as_ref() };
+                    // SAFETY: `new` was promised that it is one. The child has not counted out, and
+                    // the book stays that long.
+                    let book = unsafe { spot.cell.book().cast::<Book<E>>().as_ref() };
                     book.fail(failure, CancelKind::SiblingFailed);
                     clear(this.future.as_mut(), spot, End::Failed)
                 }

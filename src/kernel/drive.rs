@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     adoption::orphan,
     context::{self, Frame},
-    node::{ENDED, Kind, Node, ORPHAN, POLLING},
+    node::{ENDED, Kind, Node, ORPHAN, OWES, POLLING},
     obligations::{Stage, poll_owed},
     threads::{self, Event},
 };
@@ -389,14 +389,12 @@ pub(super) fn poll_drained(
     if node.has_ended() {
         return Poll::Ready(());
     }
-    node.begin_closing();
-    node.register(cx.waker());
-    node.wait_for_children();
-    node.orphan_leftovers();
+    node.begin_to_drain(cx.waker());
     loop {
         if !node.is_alone() {
+            let owes = node.has(OWES);
             let _ = poll_owed(node, Stage::Children, cx);
-            if !node.is_alone() {
+            if !owes || !node.is_alone() {
                 // A scope whose children nobody polls any more ends without them. Looked at after
                 // the waker was stored under the lock, under which the end was set.
                 return match node.has_ended() {
@@ -412,11 +410,11 @@ pub(super) fn poll_drained(
             // One may have spawned into a group that was still open, or failed it.
             continue;
         }
-        if node.forget_releases() {
-            continue;
-        }
         if node.try_close() {
             return Poll::Ready(());
+        }
+        if node.forget_releases() {
+            continue;
         }
         if node.is_alone() {
             // A kept release is being polled elsewhere, or one has just arrived: either wakes.

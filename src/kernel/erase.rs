@@ -134,6 +134,6 @@ where
     let spawned = runtime.spawn(label, || Erased::<N>::new(future));
     match N <= KEPT_WORDS {
         true => spawned,
-        false => Spawned::default(),
+        false => None,
     }
 }

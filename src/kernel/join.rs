@@ -11,7 +11,7 @@ use super::{
     context,
     roster::{CellRef, End, Info},
 };
-use crate::runtime::Spawned;
+use crate::runtime::TaskMemory;
 
 /// The claim of a handle on the output of its child. Owns the output once the child has ended, so
 /// for the drop checker it owns a `T`; it refers to nothing else that may have borrowed.
@@ -40,9 +40,9 @@ impl<T> Claim<T> {
 
     /// Keeps the memory of the child's task; called once, by who made the claim.
     #[inline]
-    pub(super) fn keep(&self, spawned: Spawned) {
+    pub(super) fn keep(&self, task: TaskMemory) {
         // SAFETY: this is the handle, which has not left and is not shared yet, and calls this once.
-        unsafe { self.cell.keep_task(spawned) };
+        unsafe { self.cell.keep_task(task) };
     }
 
     pub(crate) fn cancel(&self) {

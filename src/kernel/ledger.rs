@@ -126,6 +126,7 @@ impl Count {
     }
 
     /// Exact under the lock of the node: without it, who waits may add up between the two looks.
+    #[inline]
     pub(crate) fn living(&self) -> usize {
         let entered = match self.entered.load(Ordering::Relaxed) {
             ADDED => 0,
@@ -324,16 +325,13 @@ impl Ledger {
     pub(super) fn watch_peak(&mut self, count: &Count) {
         match self.slack.checked_sub(1) {
             Some(slack) => self.slack = slack,
-            None => self.look_for_peak(count),
+            None => {
+                let living = count.living() + 1;
+                assert!(living < 1 << 30, "too many children in one group");
+                self.peak = self.peak.max(living);
+                self.slack = self.peak - living;
+            }
         }
-    }
-
-    #[cold]
-    fn look_for_peak(&mut self, count: &Count) {
-        let living = count.living() + 1;
-        assert!(living < 1 << 30, "too many children in one group");
-        self.peak = self.peak.max(living);
-        self.slack = self.peak - living;
     }
 
     /// A place in line for a spawner, granted at once if there is no limit or a place is free.
@@ -396,15 +394,18 @@ impl Ledger {
         granted
     }
 
-    /// Closes for good.
-    pub(crate) fn close(&mut self) -> Closed {
+    /// Closes for good. Gives nothing if there is nothing to do.
+    pub(crate) fn close(&mut self) -> Option<Closed> {
         self.closed = true;
+        if self.spawned == 0 && self.limit.is_none() {
+            return None;
+        }
         threads::saw_peak(self.peak);
         let limit = self.limit.as_mut();
-        Closed {
+        Some(Closed {
             queue: limit.map_or_else(VecDeque::new, |limit| std::mem::take(&mut limit.queue)),
             _rest: self.roster.close(),
-        }
+        })
     }
 
     /// The limit, and how many spawners stand in line for a place.
@@ -432,7 +433,7 @@ pub(crate) struct Closed {
 
 impl Closed {
     /// Tells the spawners in line to give up.
-    pub(crate) fn tell(&mut self) {
+    pub(crate) fn tell(mut self) {
         let wakers = self.queue.drain(..).filter_map(|claim| match claim {
             Claim::Spawner(ticket) => ticket.grant().flatten(),
             Claim::Child(_) => None,

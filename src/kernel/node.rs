@@ -172,6 +172,17 @@ pub(super) struct Request {
     pub(super) at: Option<Instant>,
 }
 
+impl Inside {
+    /// Stores the waker of the opener. Gives what is to be dropped outside the lock.
+    #[must_use]
+    pub(super) fn register(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.opener {
+            Some(stored) if stored.will_wake(waker) => None,
+            _ => self.opener.replace(waker.clone()),
+        }
+    }
+}
+
 /// A deadline as it was given: one that counts from the entry is fixed there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deadline {
@@ -404,13 +415,7 @@ impl Node {
     /// Stores the waker of the opener. The caller looks at flags and counts afterwards, and those
     /// who change them take the lock for the waker afterwards: one of the two sees the other.
     pub(crate) fn register(&self, waker: &Waker) {
-        let old = {
-            let mut inside = self.inside.lock();
-            match &inside.opener {
-                Some(stored) if stored.will_wake(waker) => None,
-                _ => inside.opener.replace(waker.clone()),
-            }
-        };
+        let old = self.inside.lock().register(waker);
         drop(old);
     }
 

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::node::Node;
+use super::node::{Inside, Node};
 use crate::{time::Instant, tree::TaskTree};
 
 /// When a boundary that is closing warns.
@@ -18,9 +18,20 @@ pub(super) struct Warning {
     pub(super) next: Option<(Instant, Instant)>,
 }
 
-impl Warning {
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.next.get_or_insert((now, now + self.after));
+impl Inside {
+    /// The body has ended: this is when the wait for the rest begins.
+    #[inline]
+    pub(super) fn note_closing(&mut self, now: impl FnOnce() -> Instant) {
+        if self.times.is_none() && self.warning.is_none() {
+            return;
+        }
+        let now = now();
+        if let Some(times) = &mut self.times {
+            times.close(now);
+        }
+        if let Some(warning) = &mut self.warning {
+            warning.next.get_or_insert((now, now + warning.after));
+        }
     }
 }
 

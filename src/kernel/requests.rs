@@ -187,19 +187,6 @@ impl Node {
         })
     }
 
-    /// From now on a request from above while somebody lives below takes the body's value.
-    pub(crate) fn begin_closing(&self) {
-        let mut inside = self.inside.lock();
-        if let Some(times) = &mut inside.times {
-            times.close(self.with_runtime(Runtime::now));
-        }
-        if let Some(warning) = &mut inside.warning {
-            warning.begin(self.with_runtime(Runtime::now));
-        }
-        self.raise(CLOSING);
-        self.doom_if_cancelled();
-    }
-
     pub(crate) fn is_doomed(&self) -> bool {
         self.has(DOOMED)
     }
@@ -210,7 +197,7 @@ impl Node {
     }
 
     /// Under the lock, so that the look at the flags and at who lives is one step.
-    fn doom_if_cancelled(&self) {
+    pub(super) fn doom_if_cancelled(&self) {
         if self.has(CLOSING) && self.is_cancelled_from_above() && self.count.living() > 0 {
             self.raise(DOOMED);
         }

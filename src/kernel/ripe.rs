@@ -7,7 +7,8 @@
 //!
 //! Invariants
 //! 1. A chunk becomes ripe once, when half of its children have retired. Before that, it keeps no
-//!    more tasks of children that have ended than of others.
+//!    more tasks of children that have ended than of others. A chunk of a single child never does: it
+//!    goes when that child has retired and its handle has left.
 //! 2. At most `MOST` ripe chunks of a group keep tasks. Whoever makes one more ripe has the oldest
 //!    give up its tasks: those of its children that have ended are freed by this, and those of the
 //!    others at their end. A chunk that is reaped, or whose group closes, gives up its tasks too: a

@@ -19,12 +19,13 @@
 //!    then, by the group itself. This breaks the circle between the group and the chunk.
 //! 5. A cell is written before it is given out, under the lock of the group, and not moved. Whoever
 //!    walks over a chunk learned under that lock how many cells had been given out.
-//! 6. Besides, a chunk has one more child, the *last*, and one more claim. They belong to who retires
+//! 6. Besides, a chunk of more than one cell has one more child, the *last*, and one more claim. They belong to who retires
 //!    the child that makes the chunk ripe, who may thus tell the group: the claim goes to the
 //!    group's list of ripe chunks (`ripe`), then the last child retires.
 
 use std::{
-    mem::{MaybeUninit, size_of},
+    iter::successors,
+    mem::{MaybeUninit, offset_of},
     ops::Deref,
     panic::{RefUnwindSafe, UnwindSafe},
     ptr::NonNull,
@@ -46,15 +47,20 @@ const CHILD: u64 = 1;
 /// One claim, in the upper half.
 const CLAIM: u64 = 1 << 32;
 
-/// Several cells in one allocation.
+/// Several cells in one allocation. In the order of the fields, so that whatever their number is, the
+/// cells begin at one distance from the begin of the chunk.
+#[repr(C)]
 pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
     /// Children and claims (invariants 1 and 2).
     held: AtomicU64,
     /// The group, until the last child has retired (invariant 3).
     group: UnsafeCell<Option<Group>>,
     first_id: u64,
-    /// Where the group's list has this chunk. Changed under the lock of the group only.
-    index: AtomicUsize,
+    len: usize,
+    /// How many children are left, the last one included, when it becomes ripe.
+    ripe_at: u32,
+    /// Those in the group's list. Looked at and changed under the lock of the group only.
+    neighbours: UnsafeCell<Neighbours>,
     /// How many cells have been given out. Changed under the lock of the group only.
     given: AtomicUsize,
     /// A row for each cell, if times are recorded.
@@ -64,25 +70,54 @@ pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
     cells: std::cell::UnsafeCell<C>,
 }
 
+/// The chunks before and behind one in the list of its group.
+#[derive(Clone, Copy)]
+struct Neighbours {
+    before: Option<ChunkPtr>,
+    after: Option<ChunkPtr>,
+}
+
 /// What the children of a chunk need of their group.
 pub(super) struct Group {
     pub(super) node: Arc<Node>,
-    /// The book, if the children do not keep it themselves.
-    pub(super) _book: Option<Kept>,
+    /// The `Book`, of a type that the children know.
+    pub(super) book: NonNull<()>,
+    /// What keeps the book, if nothing else does.
+    pub(super) _kept: Option<Kept>,
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+impl Group {
+    /// For children that never look at a book.
+    pub(super) fn without_book(node: &Arc<Node>) -> Self {
+        Group {
+            node: node.clone(),
+            book: NonNull::dangling(),
+            _kept: None,
+        }
+    }
 }
 
 /// Something that is kept and not looked at.
 pub(super) type Kept = Arc<dyn Send + Sync>;
 
-/// A chunk, without any say in how long it lives.
+/// A chunk, without any say in how long it lives. It may be used for the whole of it, and so may the
+/// pointers to its cells, which are made of it.
 pub(super) type ChunkPtr = NonNull<Chunk>;
 
-fn open<const N: usize>(group: Option<Group>, index: usize, timed: bool) -> ChunkPtr {
+/// How many bytes behind the begin of its chunk a cell stands.
+const fn distance(index: usize) -> usize {
+    offset_of!(Chunk<[MaybeUninit<Cell>; 1]>, cells) + index * size_of::<Cell>()
+}
+
+fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr>, timed: bool) -> ChunkPtr {
+    const { assert!(distance(N) <= u16::MAX as usize) };
     /// Identity only: nothing is published through it, so it need not be seen by models.
     static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let first_id = NEXT_ID.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
     let held = match &group {
-        Some(_) => N as u64 * (CHILD + CLAIM) + CHILD + 2 * CLAIM,
+        Some(_) if ripens(N) => N as u64 * (CHILD + CLAIM) + CHILD + 2 * CLAIM,
+        Some(_) => N as u64 * (CHILD + CLAIM) + CLAIM,
         None => N as u64 * CLAIM,
     };
     let mut chunk = Box::<Chunk<[MaybeUninit<Cell>; N]>>::new_uninit();
@@ -94,7 +129,13 @@ fn open<const N: usize>(group: Option<Group>, index: usize, timed: bool) -> Chun
         (&raw mut (*place).held).write(AtomicU64::new(held));
         (&raw mut (*place).group).write(UnsafeCell::new(group));
         (&raw mut (*place).first_id).write(first_id);
-        (&raw mut (*place).index).write(AtomicUsize::new(index));
+        (&raw mut (*place).len).write(N);
+        (&raw mut (*place).ripe_at).write(ripe_at(N));
+        let neighbours = Neighbours {
+            before,
+            after: None,
+        };
+        (&raw mut (*place).neighbours).write(UnsafeCell::new(neighbours));
         (&raw mut (*place).given).write(AtomicUsize::new(0));
         (&raw mut (*place).times).write(timed.then(|| rows(N)));
         (&raw mut (*place).memory).write(Memory::new());
@@ -109,25 +150,38 @@ fn rows(count: usize) -> Box<[Times]> {
     (0..count).map(|_| Times::default()).collect()
 }
 
+/// # Safety
+///
+/// The chunk is there, and has that many cells.
+#[inline]
+unsafe fn cell(chunk: ChunkPtr, index: usize) -> NonNull<Cell> {
+    // SAFETY: as the caller promises, it stays within the chunk.
+    unsafe { chunk.cast::<Cell>().byte_add(distance(index)) }
+}
+
+/// The chunk that a cell stands in.
+///
+/// # Safety
+///
+/// The cell is there, and the pointer was made by `cell`.
+#[inline]
+unsafe fn chunk_of(cell: NonNull<Cell>) -> ChunkPtr {
+    // SAFETY: as the caller promises, this goes back to the begin of the chunk, where its length stands
+    // (`repr(C)`).
+    unsafe {
+        let chunk = cell.byte_sub(usize::from((*cell.as_ptr()).distance));
+        let len = (*chunk.cast::<Chunk<[MaybeUninit<Cell>; 0]>>().as_ptr()).len;
+        let cells = NonNull::slice_from_raw_parts(chunk.cast::<MaybeUninit<Cell>>(), len);
+        NonNull::new_unchecked(cells.as_ptr() as *mut Chunk)
+    }
+}
+
+/// Which of the cells of its chunk it is.
+fn index_of(cell: &Cell) -> usize {
+    (usize::from(cell.distance) - distance(0)) / size_of::<Cell>()
+}
+
 impl Chunk {
-    fn len(&self) -> usize {
-        self.cells.get().len()
-    }
-
-    fn cell(&self, index: usize) -> NonNull<Cell> {
-        debug_assert!(index < self.len());
-        let cells = self.cells.get().cast::<Cell>();
-        // SAFETY: callers ask for cells of this chunk only (`given` never exceeds its length), so the
-        // pointer stays within the allocation, and is not null. It comes from the `UnsafeCell` of all
-        // cells, so it may be written through and moved to the other cells.
-        unsafe { NonNull::new_unchecked(cells.add(index)) }
-    }
-
-    fn index_of(&self, cell: &Cell) -> usize {
-        let first = self.cell(0).addr().get();
-        (NonNull::from(cell).addr().get() - first) / size_of::<Cell>()
-    }
-
     /// Notes when a child enters. Under the lock of its group.
     #[cold]
     fn stamp(&self, index: usize) {
@@ -188,7 +242,9 @@ unsafe fn free(chunk: ChunkPtr) {
     unsafe {
         let given = chunk.as_ref().given.load(Ordering::Relaxed);
         for index in 0..given {
-            chunk.as_ref().cell(index).drop_in_place();
+            let cell = cell(chunk, index);
+            cell.as_ref().drop_task();
+            cell.drop_in_place();
         }
         drop(Box::from_raw(chunk.as_ptr()));
     }
@@ -197,7 +253,9 @@ unsafe fn free(chunk: ChunkPtr) {
 /// The chunks of a group that may have living children; kept under the lock of its node.
 #[derive(Default)]
 pub(crate) struct Roster {
-    chunks: Vec<ChunkPtr>,
+    /// The ends of the list of chunks, in the order of their making.
+    first: Option<ChunkPtr>,
+    latest: Option<ChunkPtr>,
     /// The chunk that has cells to give out.
     open: Option<ChunkPtr>,
     /// How many chunks there have been: small groups get small ones.
@@ -224,14 +282,15 @@ impl Roster {
         // SAFETY: the open chunk has cells to give out, which count as children (invariant 1).
         let this = unsafe { chunk.as_ref() };
         let index = this.given.load(Ordering::Relaxed);
-        let cell = this.cell(index);
+        // SAFETY: an open chunk has one more.
+        let cell = unsafe { cell(chunk, index) };
         // SAFETY: the cell is the chunk's own memory, and nobody has been told of it (invariant 5).
-        unsafe { cell.write(Cell::new(chunk, info, daemon)) };
+        unsafe { cell.write(Cell::new(distance(index) as u16, info, daemon)) };
         if this.times.is_some() {
             this.stamp(index);
         }
         this.given.store(index + 1, Ordering::Relaxed);
-        if index + 1 == this.len() {
+        if index + 1 == this.len {
             self.open = None;
         }
         (CellRef(cell), CellRef(cell))
@@ -242,15 +301,20 @@ impl Roster {
     pub(super) fn open_chunk(&mut self, group: Group) -> Option<Box<Reaped>> {
         let timed = group.node.with_runtime(Runtime::records_times);
         let reaped = self.ripe.reap();
-        let (group, index) = (Some(group), self.chunks.len());
+        let (group, before) = (Some(group), self.latest);
         self.opened = self.opened.saturating_add(1);
         let chunk = match self.opened {
-            1 => open::<1>(group, index, timed),
-            2 => open::<4>(group, index, timed),
-            3 => open::<16>(group, index, timed),
-            _ => open::<64>(group, index, timed),
+            1 => open::<1>(group, before, timed),
+            2 => open::<4>(group, before, timed),
+            3 => open::<16>(group, before, timed),
+            _ => open::<64>(group, before, timed),
         };
-        self.chunks.push(chunk);
+        match before {
+            // SAFETY: the group has a claim on the chunks of its list, which is locked.
+            Some(before) => unsafe { change_neighbours(before, |its| its.after = Some(chunk)) },
+            None => self.first = Some(chunk),
+        }
+        self.latest = Some(chunk);
         self.open = Some(chunk);
         reaped
     }
@@ -258,8 +322,11 @@ impl Roster {
     /// The chunks to wake on a cancel, to be walked outside the lock.
     pub(crate) fn chunks(&self) -> Vec<Walk> {
         // SAFETY: the group has a claim on the chunks of its list, which is locked.
-        let walk = |&chunk: &ChunkPtr| Walk::new(unsafe { ChunkClaim::new(chunk) });
-        self.chunks.iter().map(walk).collect()
+        let walk = |chunk| Walk::new(unsafe { ChunkClaim::new(chunk) });
+        // SAFETY: as above.
+        let after =
+            |chunk: &ChunkPtr| unsafe { chunk.as_ref().neighbours.with(|its| (*its).after) };
+        successors(self.first, after).map(walk).collect()
     }
 
     /// Gives what is to be dropped outside the lock.
@@ -276,12 +343,12 @@ impl Roster {
     fn close_open(&mut self, chunk: ChunkPtr, closed: &mut Closed) {
         // SAFETY: the group has a claim on the chunks of its list, which is locked.
         let this = unsafe { chunk.as_ref() };
-        let rest = this.len() - this.given.load(Ordering::Relaxed);
+        let rest = this.len - this.given.load(Ordering::Relaxed);
         // SAFETY: nobody else has the cells that were not given out, and the chunk is open no more, so
         // that they are given up once (invariant 4).
         let left = unsafe { give_up(chunk, rest as u64 * (CHILD + CLAIM)) };
         let mut left = left.map_or(0, |left| left as u32);
-        let ripe = ripe_at(this.len());
+        let ripe = this.ripe_at;
         if left <= ripe && ripe < left + rest as u32 {
             // It became ripe now, and is let go with the others.
             // SAFETY: the claim and the last child are those of who makes it ripe (invariant 6).
@@ -300,15 +367,27 @@ impl Roster {
 
     /// Forgets a chunk whose children have all retired.
     fn remove(&mut self, chunk: &Chunk) {
-        let index = chunk.index.load(Ordering::Relaxed);
-        self.chunks.swap_remove(index);
-        if let Some(moved) = self.chunks.get(index) {
+        // SAFETY: the list is locked.
+        let Neighbours { before, after } = chunk.neighbours.with(|own| unsafe { *own });
+        match before {
             // SAFETY: the group has a claim on the chunks of its list, which is locked.
-            unsafe { moved.as_ref() }
-                .index
-                .store(index, Ordering::Relaxed);
+            Some(before) => unsafe { change_neighbours(before, |its| its.after = after) },
+            None => self.first = after,
+        }
+        match after {
+            // SAFETY: as above.
+            Some(after) => unsafe { change_neighbours(after, |its| its.before = before) },
+            None => self.latest = before,
         }
     }
+}
+
+/// # Safety
+///
+/// The chunk is there, and the list of its group is locked.
+unsafe fn change_neighbours(chunk: ChunkPtr, change: impl FnOnce(&mut Neighbours)) {
+    // SAFETY: as the caller promises.
+    unsafe { chunk.as_ref().neighbours.with_mut(|its| change(&mut *its)) };
 }
 
 /// # Safety
@@ -350,8 +429,7 @@ impl Deref for CellRef {
         // SAFETY: child and handle do not look any more after they gave up the claim of the cell or
         // left that to the other (invariant 2): `retire` and `leave` are the last they do with it.
         let cell = unsafe { self.0.as_ref() };
-        // SAFETY: a cell stands in its chunk, so that one is there too.
-        unsafe { cell.chunk.as_ref() }.memory.touch();
+        self.chunk().memory.touch();
         cell
     }
 }
@@ -359,34 +437,51 @@ impl Deref for CellRef {
 impl CellRef {
     /// A cell outside any group for a child that was refused: it has ended, cancelled.
     pub(crate) fn refused(info: Info) -> CellRef {
-        let chunk = open::<1>(None, 0, false);
+        let chunk = open::<1>(None, None, false);
         // SAFETY: fresh, with a claim of the handle that is made of this.
         let this = unsafe { chunk.as_ref() };
-        let cell = this.cell(0);
+        // SAFETY: it has one.
+        let cell = unsafe { cell(chunk, 0) };
         // SAFETY: the chunk's own memory, and nobody has been told of it.
-        unsafe { cell.write(Cell::refused(chunk, info)) };
+        unsafe { cell.write(Cell::refused(distance(0) as u16, info)) };
         this.given.store(1, Ordering::Relaxed);
         CellRef(cell)
     }
 
     #[inline]
+    fn chunk_ptr(&self) -> ChunkPtr {
+        // SAFETY: the cell is there (see `deref`), and was given out as `cell` gave it.
+        unsafe { chunk_of(self.0) }
+    }
+
+    #[inline]
     fn chunk(&self) -> &Chunk {
         // SAFETY: a cell stands in its chunk, so that one is there too.
-        unsafe { self.chunk.as_ref() }
+        unsafe { self.chunk_ptr().as_ref() }
     }
 
     /// The group of the child; for the child itself, before it has retired.
     #[inline]
     pub(super) fn group(&self) -> &Arc<Node> {
+        &self.whole_group().node
+    }
+
+    /// The book of the group, a `Book<E>`. For the child itself.
+    pub(super) fn book(&self) -> NonNull<()> {
+        self.whole_group().book
+    }
+
+    #[inline]
+    fn whole_group(&self) -> &Group {
         // SAFETY: the chunk keeps the group until its last child has retired, and only then is it
         // written to (invariant 3); the caller is a child that has not.
         let group = self
             .chunk()
             .group
             .with(|group| unsafe { (*group).as_ref() });
-        &group
-            .expect("a child that has not retired has a group")
-            .node
+        debug_assert!(group.is_some());
+        // SAFETY: as above; the chunks of children are made with a group.
+        unsafe { group.unwrap_unchecked() }
     }
 
     /// Tells the group that this cell needs no waking any more. The last that a child does with its
@@ -394,7 +489,7 @@ impl CellRef {
     #[inline]
     pub(super) fn retire(&self, owed: bool) {
         let part = if owed { CHILD } else { CHILD + CLAIM };
-        let (chunk, ripe) = (self.chunk, ripe_at(self.chunk().len()));
+        let (chunk, ripe) = (self.chunk_ptr(), self.chunk().ripe_at);
         // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
         // zero, since the group gives up its claim later.
         let left = unsafe { give_up(chunk, part) };
@@ -412,7 +507,7 @@ impl CellRef {
     /// away the output that the handle is owed.
     #[inline]
     pub(super) fn leave(&self, done: impl FnOnce()) {
-        let chunk = self.chunk;
+        let chunk = self.chunk_ptr();
         // SAFETY: the handle has not left before, and leaves once.
         if unsafe { Cell::leave(self.0) } {
             let _release = ReleaseOnDrop(chunk);
@@ -422,8 +517,7 @@ impl CellRef {
 
     /// A number that no other child of this process has.
     pub(crate) fn id(&self) -> u64 {
-        let chunk = self.chunk();
-        chunk.first_id + chunk.index_of(self) as u64
+        self.chunk().first_id + index_of(self) as u64
     }
 
     /// Its row, if times are recorded.
@@ -432,14 +526,22 @@ impl CellRef {
         let chunk = self.chunk();
         match &chunk.times {
             None => None,
-            Some(_) => chunk.row(chunk.index_of(self)),
+            Some(_) => chunk.row(index_of(self)),
         }
     }
 }
 
-/// How many children are left in a chunk, the last one included, when it becomes ripe.
+/// Does a chunk become ripe at all? For a single child that is not worth a place in the list.
+const fn ripens(len: usize) -> bool {
+    len > 1
+}
+
+/// What a chunk of so many cells has as its `ripe_at`.
 const fn ripe_at(len: usize) -> u32 {
-    (len / 2) as u32 + 1
+    match ripens(len) {
+        true => (len / 2) as u32 + 1,
+        false => u32::MAX,
+    }
 }
 
 /// Tells the group that half of the children of a chunk have retired, and retires its last child
@@ -563,7 +665,7 @@ pub(crate) struct Hold {
 impl Hold {
     pub(crate) fn new(cell: &CellRef) -> Self {
         // SAFETY: who can look at a cell has a claim on its chunk, or is a child of it.
-        let claim = unsafe { ChunkClaim::new(cell.chunk) };
+        let claim = unsafe { ChunkClaim::new(cell.chunk_ptr()) };
         Hold {
             cell: CellRef(cell.0),
             claim,
@@ -581,7 +683,7 @@ impl Deref for Hold {
     type Target = Cell;
 
     fn deref(&self) -> &Cell {
-        debug_assert_eq!(self.claim.0, self.cell.chunk);
+        debug_assert_eq!(self.claim.0, self.cell.chunk_ptr());
         &self.cell
     }
 }
@@ -603,11 +705,10 @@ impl Walk {
 
     fn cells(&self) -> impl Iterator<Item = &Cell> {
         // SAFETY: the claim keeps the chunk.
-        let chunk = unsafe { self.claim.0.as_ref() };
-        chunk.memory.touch();
+        unsafe { self.claim.0.as_ref() }.memory.touch();
         // SAFETY: these had been written when the walk was prepared (invariant 5), and cells are
         // shared until they are freed.
-        (0..self.given).map(|index| unsafe { chunk.cell(index).as_ref() })
+        (0..self.given).map(|index| unsafe { cell(self.claim.0, index).as_ref() })
     }
 
     /// Shows each child that has not ended: its number, its cell, and its times if they are recorded.

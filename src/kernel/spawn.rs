@@ -1,6 +1,6 @@
 //! Lets a child into a group and hands it to who polls it.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, ptr::NonNull, sync::Arc};
 
 use super::{
     admission::Admitted,
@@ -9,7 +9,7 @@ use super::{
     erase,
     join::Claim,
     ledger::{Ask, Refused},
-    roster::{Info, Kept},
+    roster::{Group, Info, Kept},
     tasks::Inbox,
 };
 use crate::{error::IntoOutcome, runtime::Label};
@@ -38,26 +38,30 @@ where
     F: Future<Output = O> + Send + 'env,
 {
     let node = book.node();
-    let kept = || match home {
-        // SAFETY: the chunk lets go of it after its children have counted out. That may be after
-        // `run` has returned, and `run` has taken all failures before, so the destructor that runs
-        // then meets no value of type `E`.
-        Home::Runtime => Some(unsafe { keep(book.clone()) }),
-        Home::Inline(_) => None,
+    let group = || Group {
+        node: node.clone(),
+        book: NonNull::from(&**book).cast(),
+        _kept: match home {
+            // SAFETY: the chunk lets go of it after its children have counted out. That may be after
+            // `run` has returned, and `run` has taken all failures before, so the destructor that
+            // runs then meets no value of type `E`.
+            Home::Runtime => Some(unsafe { keep(book.clone()) }),
+            Home::Inline(_) => None,
+        },
     };
     let Admitted {
         child,
         handle,
         queued,
-    } = match node.admit(ask, info, kept) {
+    } = match node.admit(ask, info, group) {
         Ok(admitted) => admitted,
         Err((refused, info)) => return Err((refused, info, future)),
     };
     let claim = Claim::new(handle);
-    // SAFETY: the book stays until the child has counted out, since its chunk of cells keeps the
-    // book until the child has retired, which comes later. For an inline child the future of its
-    // scope keeps the book, or else the caller, if the child is dropped here.
-    let child = unsafe { Child::<F, O::Value, E>::new(child, book, queued, future) };
+    // SAFETY: this is its cell, and `book` stands in the chunk. It stays until the child has counted
+    // out: the chunk keeps it until the child has retired, which comes later; for an inline child the
+    // future of its scope keeps it, or the caller, if the child is dropped here.
+    let child = unsafe { Child::<F, O::Value, E>::new(child, queued, future) };
     match home {
         // SAFETY: the children of a `Scope<'env, E>` are dropped with the future of the scope, which
         // is valid for `'env`, and so is what the caller brings too late.
@@ -75,7 +79,9 @@ where
             // cell without an output and a book from which `run` has taken the errors.
             let spawned =
                 node.with_runtime(|runtime| unsafe { erase::spawn(runtime, label, child) });
-            claim.keep(spawned);
+            if let Some(task) = spawned {
+                claim.keep(task);
+            }
         }
     }
     Ok(claim)

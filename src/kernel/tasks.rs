@@ -5,7 +5,8 @@
 //! 1. A task is *listed* (`LISTED`) from when it is made or woken until the opener takes it up. Who
 //!    raises the flag puts the task into the inbox, once; only who does that, and then the opener,
 //!    looks at `before`.
-//! 2. The opener alone polls and drops futures; one that comes too late is dropped by who brings it.
+//! 2. The opener alone polls and drops futures; one that comes too late is dropped by who brings it, and
+//!    one that has ended holds nothing any more (`child`, invariant 3).
 //!    A waker never looks at a future, so it may outlive everything that the future borrows.
 //! 3. Each waker has a reference to its task, and the scope has one. When the future is gone, that of
 //!    the scope is given up by the opener; or, if the task is listed then, by who takes it out of the
@@ -70,7 +71,6 @@ type TaskPtr = NonNull<Head>;
 
 /// What knows the type of the future.
 struct Functions {
-    /// Polls the future, and drops it if that was its end.
     poll: unsafe fn(TaskPtr, &mut Context<'_>) -> Poll<()>,
     destroy: unsafe fn(TaskPtr),
     free: unsafe fn(TaskPtr),
@@ -90,16 +90,11 @@ impl<F: Future<Output = ()>> Of<F> {
 ///
 /// The task is one of an `F`, which is there, and the caller is who may poll it.
 unsafe fn poll<F: Future<Output = ()>>(task: TaskPtr, cx: &mut Context<'_>) -> Poll<()> {
-    // SAFETY: as the caller promises. The future does not move until it is dropped, here or in
-    // `destroy`, which are not called again after that.
+    let task = task.cast::<Task<F>>();
+    // SAFETY: as the caller promises. The future stays where it is until it is gone.
     unsafe {
-        task.cast::<Task<F>>().as_ref().future.with_mut(|future| {
-            let polled = Pin::new_unchecked(&mut **future).poll(cx);
-            if polled.is_ready() {
-                ManuallyDrop::drop(&mut *future);
-            }
-            polled
-        })
+        let future = &task.as_ref().future;
+        future.with_mut(|future| Pin::new_unchecked(&mut **future).poll(cx))
     }
 }
 
@@ -144,7 +139,8 @@ impl Inbox {
         })
     }
 
-    /// Brings a child to the opener; drops it if the opener is gone.
+    /// Brings a child to the opener; drops it if the opener is gone. Once the future has returned `Ready`
+    /// it is forgotten, and not dropped.
     ///
     /// # Safety
     ///
@@ -180,6 +176,7 @@ impl Inbox {
     /// # Safety
     ///
     /// The caller has raised its `LISTED`, and refers to the inbox during the call.
+    #[inline]
     unsafe fn put(&self, task: TaskPtr) -> bool {
         let mut last = self.last.load(Ordering::Acquire);
         loop {
@@ -406,12 +403,15 @@ impl Drop for Tasks<'_> {
 unsafe fn end(task: TaskPtr) {
     // SAFETY: the reference of the scope keeps it.
     let head = unsafe { task.as_ref() };
+    // Acquire: as in `release`.
+    if head.state.load(Ordering::Acquire) & !SHARED == REFERENCE {
+        // SAFETY: this is the last reference, and it is not listed, so that is the opener's (invariant 3).
+        return unsafe { clear_away(task) };
+    }
     head.place.set(GONE);
-    let state = head.state.load(Ordering::Acquire);
-    let alone = state & !SHARED == REFERENCE;
     // From now on nobody puts it into the inbox.
-    if alone || head.state.fetch_or(LISTED, Ordering::AcqRel) & LISTED == 0 {
-        // SAFETY: it is not listed, so the reference is the opener's (invariant 3).
+    if head.state.fetch_or(LISTED, Ordering::AcqRel) & LISTED == 0 {
+        // SAFETY: it was not listed, so the reference is the opener's (invariant 3).
         unsafe { release(task) };
     }
 }
@@ -430,15 +430,26 @@ unsafe fn release(task: TaskPtr) {
     let last = head.state.load(Ordering::Acquire) / REFERENCE == 1
         || head.state.fetch_sub(REFERENCE, Ordering::AcqRel) / REFERENCE == 1;
     if last {
-        let shared = head.state.load(Ordering::Relaxed) & SHARED != 0;
-        let (inbox, free) = (head.inbox.as_ptr(), head.with.free);
-        // SAFETY: that was the last reference. The future is gone, since the scope gives up its
-        // own only then (invariant 3).
-        unsafe { free(task) };
-        if shared {
-            // SAFETY: the reference of invariant 4.
-            drop(unsafe { Arc::from_raw(inbox) });
-        }
+        // SAFETY: that was the last reference. The future is gone, since the scope gives up its own only
+        // then (invariant 3).
+        unsafe { clear_away(task) };
+    }
+}
+
+/// # Safety
+///
+/// The future of the task is gone, and nobody else refers to it.
+#[inline]
+unsafe fn clear_away(task: TaskPtr) {
+    // SAFETY: it is the caller's.
+    let head = unsafe { task.as_ref() };
+    let shared = head.state.load(Ordering::Relaxed) & SHARED != 0;
+    let (inbox, free) = (head.inbox.as_ptr(), head.with.free);
+    // SAFETY: as the caller promises.
+    unsafe { free(task) };
+    if shared {
+        // SAFETY: the reference of invariant 4.
+        drop(unsafe { Arc::from_raw(inbox) });
     }
 }
 

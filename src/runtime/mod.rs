@@ -56,18 +56,14 @@ pub(crate) enum Runtime {
 
 /// The memory of a task that was spawned. The task runs without it; who drops it last, this or the
 /// task as it ends, frees the memory.
-#[derive(Default)]
-pub(crate) struct Spawned {
+pub(crate) enum TaskMemory {
     #[cfg(all(feature = "async-std", not(loom)))]
-    _handle: Option<self::async_std::Spawned>,
+    #[cfg_attr(shuttle, allow(dead_code))]
+    AsyncStd { _handle: self::async_std::Spawned },
 }
 
-#[cfg(all(test, feature = "async-std", not(any(loom, shuttle))))]
-impl Spawned {
-    pub(crate) fn is_kept(&self) -> bool {
-        self._handle.is_some()
-    }
-}
+/// What a runtime gives for a task: its memory, unless it sees to that itself.
+pub(crate) type Spawned = Option<TaskMemory>;
 
 /// What a look at the clock has seen: to make an [`Instant`] of it takes longer than to look.
 #[derive(Clone, Copy)]
@@ -132,23 +128,23 @@ impl Runtime {
         match self {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
-            Runtime::AsyncStd => Spawned {
-                _handle: Some(self::async_std::spawn(future())),
-            },
+            Runtime::AsyncStd => Some(TaskMemory::AsyncStd {
+                _handle: self::async_std::spawn(future()),
+            }),
             #[cfg(shuttle)]
             Runtime::Shuttle => {
                 self::shuttle::spawn(future());
-                Spawned::default()
+                None
             }
             #[cfg(all(test, loom))]
             Runtime::Model => {
                 self::models::spawn(future());
-                Spawned::default()
+                None
             }
             #[cfg(feature = "testing")]
             Runtime::Sim(core) => {
                 core.spawn(label, Box::pin(future()));
-                Spawned::default()
+                None
             }
         }
     }

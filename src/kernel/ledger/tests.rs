@@ -5,7 +5,7 @@ use std::panic::Location;
 use super::*;
 use crate::kernel::{
     node::{Kind, Node, Plan},
-    roster::{End, Info},
+    roster::{End, Group, Info},
 };
 
 fn spawn(group: &Arc<Node>) -> CellRef {
@@ -13,7 +13,7 @@ fn spawn(group: &Arc<Node>) -> CellRef {
         name: None,
         location: Location::caller(),
     };
-    let Ok(admitted) = group.admit(Ask::Queue, info, || None) else {
+    let Ok(admitted) = group.admit(Ask::Queue, info, || Group::without_book(group)) else {
         panic!("the group is open");
     };
     admitted.handle.leave(|| ());

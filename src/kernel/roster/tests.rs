@@ -44,7 +44,10 @@ impl Model {
             name: None,
             location: Location::caller(),
         };
-        let Ok(admitted) = self.group.admit(Ask::Queue, info, || None) else {
+        let Ok(admitted) = self
+            .group
+            .admit(Ask::Queue, info, || Group::without_book(&self.group))
+        else {
             panic!("the group is open");
         };
         Child {
@@ -137,7 +140,7 @@ fn a_chunk_that_becomes_ripe_as_its_group_closes_is_let_go_once() {
     let owed: Vec<_> = all.iter().map(|child| model.count_out(child)).collect();
     all[0].cell.retire(owed[0]);
     all[1].cell.retire(owed[1]);
-    let chunk = all[2].cell.chunk;
+    let chunk = all[2].cell.chunk_ptr();
     // SAFETY: this is how a child retires whose handle is there.
     let left = unsafe { give_up(chunk, CHILD) }.unwrap();
     assert_eq!(left as u32, ripe_at(4));
@@ -179,7 +182,7 @@ fn a_spawner_frees_the_chunk_of_those_who_have_ended_before_it_opens_another() {
 fn the_first_chunks_of_a_group_are_small() {
     let model = Model::open();
     let mut all = model.spawn_many(1 + 4 + 16 + 64 + 64);
-    let sizes = [0, 1, 4, 5, 20, 21, 84, 85].map(|index: usize| all[index].cell.chunk().len());
+    let sizes = [0, 1, 4, 5, 20, 21, 84, 85].map(|index: usize| all[index].cell.chunk().len);
     assert_eq!(sizes, [1, 4, 4, 16, 16, 64, 64, 64]);
     all.iter().for_each(|child| model.end(child));
     all.iter_mut().for_each(Child::leave);

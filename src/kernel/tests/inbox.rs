@@ -1,8 +1,7 @@
 //! A child that is brought to a scope from another thread against the opener that stops looking.
 //!
-//! Inline, invariants 2 and 4: the opener declares under the lock that it stops looking, so a push
-//! wakes it; and the inbox is closed under the same lock, so a child that comes later is dropped by
-//! who brings it.
+//! Tasks, invariants 2 and 5: who comes while the opener has stopped looking wakes it; and once the
+//! inbox is closed, a child that comes is dropped by who brings it.
 
 use super::{Out, Trace, begin, bound, check, join, thread};
 use crate::{checkpoint, runtime::models::Task, scope};

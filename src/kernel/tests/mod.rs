@@ -29,6 +29,7 @@ mod shield;
 mod snapshot;
 mod start;
 mod supervised;
+mod tasks;
 mod watch;
 
 use std::{
