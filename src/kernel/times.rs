@@ -26,10 +26,10 @@ pub(crate) fn are_recorded() -> bool {
     RECORDED.load(Relaxed)
 }
 
-/// Nanoseconds on the clock of a runtime, never 0, which stands for no time.
+/// Nanoseconds on the clock of a runtime, and one more: 0 stands for no time.
 fn nanos(at: Instant) -> u64 {
     let nanos = at.since_epoch().as_nanos();
-    u64::try_from(nanos).unwrap_or(u64::MAX).max(1)
+    u64::try_from(nanos).map_or(u64::MAX, |nanos| nanos.saturating_add(1))
 }
 
 fn since(then: u64, now: u64) -> Duration {
