@@ -24,9 +24,13 @@ use pin_project_lite::pin_project;
 
 use super::{
     atomic::Lock,
+    book::Book,
+    child::Child,
     drive::{Drive, Outcome, Polling},
     node::Node,
+    wakes::Wakes,
 };
+use crate::error::IntoOutcome;
 
 /// How often one poll of the opener goes round before it lets others run.
 const ROUNDS: usize = 32;
@@ -35,25 +39,37 @@ type BoxedChild<'env> = Pin<Box<dyn Future<Output = ()> + Send + 'env>>;
 
 pin_project! {
     /// A child, and what it needs to the end of its own.
-    pub(super) struct Keeping<C, K> {
+    pub(super) struct Keeping<F, T, E> {
         #[pin]
-        child: C,
+        child: Child<F, T, E>,
+        wakes: Wakes,
         // Dropped after the child.
-        kept: K,
+        book: Arc<Book<E>>,
     }
 }
 
-impl<C, K> Keeping<C, K> {
-    pub(super) fn new(child: C, kept: K) -> Self {
-        Keeping { child, kept }
+impl<F, T, E> Keeping<F, T, E> {
+    pub(super) fn new(child: Child<F, T, E>, book: Arc<Book<E>>) -> Self {
+        Keeping {
+            child,
+            wakes: Wakes::default(),
+            book,
+        }
     }
 }
 
-impl<C: Future, K> Future for Keeping<C, K> {
-    type Output = C::Output;
+impl<F, T, E> Future for Keeping<F, T, E>
+where
+    F: Future,
+    F::Output: IntoOutcome<E, Value = T>,
+{
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
-        self.project().child.poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let waker = this.wakes.begin_poll(this.child.cell(), cx.waker());
+        let waker = waker.unwrap_or(cx.waker());
+        this.child.poll(&mut Context::from_waker(waker))
     }
 }
 
