@@ -108,6 +108,9 @@ pub mod prelude {
 #[doc = include_str!("../docs/cancellation.md")]
 pub mod cancellation {}
 
+#[doc = include_str!("../docs/debugging.md")]
+pub mod debugging {}
+
 #[cfg(not(loom))]
 #[doc = include_str!("../docs/from-asyncio.md")]
 pub mod from_asyncio {}

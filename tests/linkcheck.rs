@@ -9,6 +9,9 @@ mod linkcheck;
 #[path = "linkcheck/interruption.rs"]
 mod interruption;
 
+#[path = "linkcheck/watching.rs"]
+mod watching;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! `Options::stop_on_signals`, with real signals to real processes: each test starts its own
+//! `Options::stop_on_signals` and `Options::dump_on`, with real signals to real processes: each test starts its own
 //! executable again as the process that is to be stopped.
 #![cfg(all(unix, not(loom)))]
 
@@ -19,7 +19,7 @@ use std::{
 };
 
 use headcount::{
-    GroupStats, Options, cancelled, checkpoint, defer, run, testing::Sim, time::sleep,
+    DumpSignal, GroupStats, Options, cancelled, checkpoint, defer, run, testing::Sim, time::sleep,
 };
 
 /// Longer than any test may take.
@@ -343,6 +343,57 @@ fn a_group_that_cannot_register_goes_on_with_a_warning() {
         "WARN: headcount: signals will not stop the group: Too many open files (os error 24)",
     );
     process.ends_with(0);
+}
+
+/// `Options::dump_on`: the tree comes while every thread of the executor, and the one that `run` blocks,
+/// is blocked for ever.
+#[test]
+fn a_signal_prints_the_tree_while_every_thread_is_blocked() {
+    let mut process = Process::under(
+        "export ASYNC_STD_THREAD_COUNT=2; exec \"$@\" 2>&1",
+        "a_signal_prints_the_tree_while_every_thread_is_blocked",
+        || {
+            let held = Mutex::new(());
+            let _held = held.lock().unwrap();
+            let (begun, heard) = channel();
+            let options = Options::new().name("stuck").dump_on(DumpSignal::Usr1);
+            let outcome = options.run(async |g| {
+                for name in ["one thread", "the other"] {
+                    let (begun, held) = (begun.clone(), &held);
+                    g.spawn_named(name, async move {
+                        begun.send(()).unwrap();
+                        drop(held.lock());
+                    });
+                }
+                heard.recv().unwrap();
+                heard.recv().unwrap();
+                say("all blocked");
+                // Nobody sends a third time.
+                heard.recv().unwrap();
+                Ok::<_, Infallible>(())
+            });
+            outcome.unwrap();
+            0
+        },
+    );
+    process.says("all blocked");
+    // Twice, since it goes on listening.
+    for _ in 0..2 {
+        process.signal("USR1");
+        let mut missing = vec![
+            "run `stuck` at tests/signals.rs:",
+            "task `one thread` at tests/signals.rs:",
+            "task `the other` at tests/signals.rs:",
+        ];
+        while !missing.is_empty() {
+            let line = process.lines.next().expect("a line of the tree").unwrap();
+            let stuck = line.contains(": running") && line.contains(" old");
+            missing.retain(|begin| !(line.contains(begin) && stuck));
+        }
+    }
+    // Nothing else ends it.
+    process.signal("KILL");
+    assert_eq!(process.process.wait().unwrap().code(), None);
 }
 
 /// Rule 3: the child that reads the signals is no child that the user's limit is for.

@@ -27,6 +27,7 @@ Options:
       --grace S        seconds for the requests under way after Ctrl-C [default: 2]
       --json FILE      also write the report to this file, as JSON
       --strict         exit with 1 if there are broken links
+      --watch          show what is running, as a tree on stderr, every half second
   -h, --help           print this
 
 Links to other hosts and other schemes than http are counted, not checked. Links to pages beyond
@@ -65,6 +66,7 @@ pub struct Args {
     pub grace: Duration,
     pub json: Option<PathBuf>,
     pub strict: bool,
+    pub watch: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +89,7 @@ impl Default for Args {
             grace: GRACE,
             json: None,
             strict: false,
+            watch: false,
         }
     }
 }
@@ -117,6 +120,7 @@ fn read(mut parser: Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("grace") => args.grace = value(&mut parser, "--grace", seconds)?,
             Arg::Long("json") => args.json = Some(parser.value()?.into()),
             Arg::Long("strict") => args.strict = true,
+            Arg::Long("watch") => args.watch = true,
             other => return Err(other.unexpected()),
         }
     }
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn each_option_is_read() {
         let text = "--root docs --max-pages=7 --limit 3 --timeout .5 --retries 0 --deadline 1e3 \
-                    --grace 60 --json out.json --strict";
+                    --grace 60 --json out.json --strict --watch";
         let expected = Args {
             source: Source::Folder("docs".into()),
             max_pages: 7,
@@ -199,6 +203,7 @@ mod tests {
             grace: Duration::from_secs(60),
             json: Some("out.json".into()),
             strict: true,
+            watch: true,
         };
         assert_eq!(parse_text(text), Ok(Command::Check(expected)));
         let url = Source::Url(Url::parse("http://localhost:8000/a").unwrap());

@@ -4,9 +4,10 @@
 //! run "linkcheck"
 //! ├── signals                 headcount's own: SIGINT and SIGTERM
 //! ├── (a daemon)              says so on stderr if the run is interrupted
+//! ├── (a daemon)              shows this tree on stderr, with --watch
 //! ├── server                  accepts until it is cancelled
 //! │   └── group "server"      a child for each connection
-//! ├── progress                a line on stderr, until it is cancelled
+//! ├── progress                a line on stderr, until it is cancelled; not with --watch
 //! ├── client connection …     a child for each, cancelled when its request or the crawl is over
 //! └── (body)
 //!     └── group "crawl"       limit, deadline; a child for each target
@@ -38,6 +39,7 @@ use super::ledger::{Destination, Ledger};
 use super::report::{Interruption, Report};
 use super::server::serve;
 use super::site::Site;
+use super::watch::watch;
 
 /// Takes away the line on which the cursor of a terminal is.
 const CLEAR: &str = "\r\x1b[K";
@@ -67,7 +69,10 @@ pub fn check(args: &Args, start: Start) -> io::Result<Report> {
     let end = options.stop_on_signals(args.grace).run(async |top| {
         census.watch("linkcheck", &top);
         top.spawn_daemon(census.child(tell_of_interruption(args.grace)));
-        let show = io::stderr().is_terminal().then(|| {
+        if args.watch {
+            top.spawn_daemon(census.child(watch(begin)));
+        }
+        let show = (io::stderr().is_terminal() && !args.watch).then(|| {
             let show = show_progress(ledger.clone(), census.clone(), begin);
             top.spawn_named("progress", census.child(show))
         });

@@ -13,6 +13,7 @@ mod ledger;
 mod report;
 mod server;
 mod site;
+mod watch;
 
 use std::ffi::OsString;
 use std::fs::File;

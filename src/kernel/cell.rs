@@ -253,6 +253,14 @@ impl Cell {
         self.end()
     }
 
+    /// Whom the waker of the child wakes, and whom that of who awaits the handle does: addresses, to be
+    /// compared with each other, or 0.
+    pub(super) fn wakes(&self) -> (usize, usize) {
+        let whom = |waker: &Option<Waker>| waker.as_ref().map_or(0, |waker| waker.data().addr());
+        let slot = self.slot.lock();
+        (whom(&slot.task), whom(&slot.joiner))
+    }
+
     /// The node of the child. Called by the child itself.
     #[inline]
     pub(crate) fn node(&self) -> Option<Arc<Node>> {

@@ -247,6 +247,11 @@ impl<F, T, E> Child<F, T, E> {
         }
     }
 
+    /// Only until it has ended.
+    pub(super) fn cell(&self) -> &CellRef {
+        &self.cell
+    }
+
     /// The executor, or the scope that polls this child, drops it before its end.
     #[cold]
     fn abandon(self: Pin<&mut Self>) {

@@ -21,12 +21,48 @@ use pin_project_lite::pin_project;
 
 use super::{
     book::Book,
+    child::Child,
     drive::{Drive, Outcome, Polling},
     tasks::{Inbox, Polled, Tasks},
+    wakes::Wakes,
 };
+use crate::error::IntoOutcome;
 
 /// How often one poll of the opener goes round before it lets others run.
 const ROUNDS: usize = 32;
+
+pin_project! {
+    /// A child, and what notes its wakes.
+    pub(super) struct Noted<F, T, E> {
+        #[pin]
+        child: Child<F, T, E>,
+        wakes: Wakes,
+    }
+}
+
+impl<F, T, E> Noted<F, T, E> {
+    pub(super) fn new(child: Child<F, T, E>) -> Self {
+        let wakes = Wakes::default();
+        Noted { child, wakes }
+    }
+}
+
+impl<F, T, E> Future for Noted<F, T, E>
+where
+    F: Future,
+    F::Output: IntoOutcome<E, Value = T>,
+{
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match this.wakes.begin_poll(this.child.cell(), cx.waker()) {
+            None => this.child.poll(cx),
+            Some(waker) => this.child.poll(&mut Context::from_waker(waker)),
+        }
+    }
+}
 
 pin_project! {
     /// The body of a scope together with its children.

@@ -14,6 +14,8 @@ pub(crate) mod erase;
 pub(crate) mod inline;
 pub(crate) mod join;
 pub(crate) mod ledger;
+#[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
+pub(crate) mod levels;
 mod links;
 pub(crate) mod node;
 pub(crate) mod obligations;
@@ -33,6 +35,7 @@ pub(crate) mod supervised;
 pub(crate) mod tasks;
 pub(crate) mod threads;
 pub(crate) mod times;
+pub(crate) mod wakes;
 pub(crate) mod watch;
 pub(crate) mod within;
 

@@ -46,6 +46,12 @@ pub(super) fn leave(node: &Node) {
 
 /// The roots that a runtime serves.
 pub(crate) fn of(runtime: &Runtime) -> Vec<Arc<Node>> {
+    let mut roots = all();
+    roots.retain(|root| root.with_runtime(|own| own.is_same(runtime)));
+    roots
+}
+
+pub(super) fn all() -> Vec<Arc<Node>> {
     let listed = {
         let mut list = list();
         list.retain(|_, root| root.strong_count() > 0);
@@ -53,8 +59,5 @@ pub(crate) fn of(runtime: &Runtime) -> Vec<Arc<Node>> {
             .map(|(_, root)| root.clone())
             .collect::<Vec<_>>()
     };
-    let roots = listed.iter().filter_map(Weak::upgrade);
-    roots
-        .filter(|root| root.with_runtime(|own| own.is_same(runtime)))
-        .collect()
+    listed.iter().filter_map(Weak::upgrade).collect()
 }

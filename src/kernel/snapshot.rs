@@ -8,8 +8,10 @@
 //!    always stands below its group, and one that is shown had not ended when it was looked at.
 //! 3. What was looked at stays in memory meanwhile: nodes by their count, cells by a claim on the chunk.
 //! 4. A worklist instead of recursion, so depth costs no stack.
+//! 5. Who awaits whose handle is found by their wakers: the one that a cell has for its child, and the
+//!    one that another has for who awaits it, lead to the same task. Nobody follows the addresses.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     cell::Cell,
@@ -28,6 +30,8 @@ pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
     let mut look = Look {
         entries: Vec::new(),
         now: runtime.try_now(),
+        tasks: HashMap::new(),
+        awaited: Vec::new(),
     };
     let mut work: Vec<_> = roots
         .into_iter()
@@ -36,6 +40,7 @@ pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
     while let Some((node, place)) = work.pop() {
         look.visit(&node, place, &mut work);
     }
+    look.find_awaiters();
     look.entries
 }
 
@@ -64,6 +69,10 @@ struct Inner {
 struct Look {
     entries: Vec<Entry>,
     now: Option<Instant>,
+    /// Where the child is whom a waker wakes.
+    tasks: HashMap<usize, usize>,
+    /// Children whose handles are awaited, and whom that wakes.
+    awaited: Vec<(TaskId, usize)>,
 }
 
 impl Look {
@@ -111,7 +120,15 @@ impl Look {
                 let entry = child(parent, id, cell, made.as_ref(), node, limited);
                 in_line += usize::from(entry.state == EntryState::Queued);
                 self.entries.push(entry);
-                let child = Some(self.entries.len() - 1);
+                let at = self.entries.len() - 1;
+                let child = Some(at);
+                let (wakes, tells) = cell.wakes();
+                if wakes != 0 {
+                    self.tasks.insert(wakes, at);
+                }
+                if tells != 0 {
+                    self.awaited.push((TaskId(id), tells));
+                }
                 if let (Some(times), Some(now), Some(entry)) =
                     (times, self.now, self.entries.last_mut())
                 {
@@ -136,6 +153,15 @@ impl Look {
                 limit: inner.limit.map(|(max, _)| max),
                 in_line,
             });
+        }
+    }
+
+    /// Notes with each child whose handles it awaits.
+    fn find_awaiters(&mut self) {
+        for (awaited, tells) in &self.awaited {
+            if let Some(&at) = self.tasks.get(tells) {
+                self.entries[at].awaits.push(*awaited);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     book::Book,
     child::Child,
     erase,
+    inline::Noted,
     join::Claim,
     ledger::{Ask, Refused},
     roster::{Group, Info, Kept},
@@ -65,7 +66,7 @@ where
     match home {
         // SAFETY: the children of a `Scope<'env, E>` are dropped with the future of the scope, which
         // is valid for `'env`, and so is what the caller brings too late.
-        Home::Inline(inbox) => unsafe { inbox.bring(child) },
+        Home::Inline(inbox) => unsafe { inbox.bring(Noted::new(child)) },
         Home::Runtime => {
             let info = claim.cell().info();
             let label = Label {

@@ -6,9 +6,13 @@ use std::{
 };
 
 use super::{Entry, EntryKind, EntryState, TaskTree};
+use crate::handle::TaskId;
 
 /// So many lines below one boundary at most.
 const LINES: usize = 50;
+
+/// So many children whose handles one task awaits are named.
+const AWAITED: usize = 3;
 
 /// The codes of a terminal, or nothing.
 #[derive(Clone, Copy)]
@@ -72,14 +76,27 @@ impl EntryState {
     }
 }
 
+/// What to call the children whose handles are awaited.
+type Awaited<'a> = HashMap<TaskId, &'a Entry>;
+
 /// Who it is and what it does, without what differs between two of a kind.
-fn line(entry: &Entry, colours: Colours) -> Result<String, fmt::Error> {
+fn line(entry: &Entry, awaited: &Awaited<'_>, colours: Colours) -> Result<String, fmt::Error> {
     let mut line = entry.kind.to_string();
     if let Some(name) = &entry.name {
         write!(line, " {}", colours.paint("1", format_args!("`{name}`")))?;
     }
     let state = colours.paint(entry.state.colour(), entry.state);
     write!(line, " at {}: {state}", entry.location)?;
+    let awaits = entry.awaits.iter().filter_map(|child| awaited.get(child));
+    for child in awaits.take(AWAITED) {
+        match &child.name {
+            Some(name) => write!(line, ", awaits task `{name}`")?,
+            None => write!(line, ", awaits the task at {}", child.location)?,
+        }
+    }
+    if entry.awaits.len() > AWAITED {
+        write!(line, " and {} more", entry.awaits.len() - AWAITED)?;
+    }
     if let Some(cancelling) = &entry.cancelling {
         let mut text = "cancelling".to_owned();
         if let Some(since) = cancelling.since {
@@ -204,6 +221,16 @@ impl TaskTree {
         }
     }
 
+    fn awaited(&self) -> Awaited<'_> {
+        if self.entries.iter().all(|entry| entry.awaits.is_empty()) {
+            return Awaited::new();
+        }
+        let tasks = self.entries.iter();
+        tasks
+            .filter_map(|entry| Some((entry.task?, entry)))
+            .collect()
+    }
+
     /// What is to be written below each entry, and at the root (the last list).
     fn rows(&self, lines: &[String]) -> Vec<Vec<Row>> {
         let root = self.entries.len();
@@ -232,7 +259,9 @@ impl TaskTree {
         if self.is_empty() {
             return f.write_str("nothing is running");
         }
-        let lines: Result<Vec<_>, _> = self.entries.iter().map(|e| line(e, colours)).collect();
+        let awaited = self.awaited();
+        let lines = self.entries.iter().map(|e| line(e, &awaited, colours));
+        let lines: Result<Vec<_>, _> = lines.collect();
         let lines = lines?;
         let rows = self.rows(&lines);
         let root = self.entries.len();

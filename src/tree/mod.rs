@@ -70,6 +70,10 @@ pub struct Entry {
     pub location: &'static Location<'static>,
     /// What it does.
     pub state: EntryState,
+    /// Of a child: those whose handles it awaits. (A handle that it has polled and not dropped counts,
+    /// also if it does something else meanwhile. One that a combinator polls with a waker of its own
+    /// does not.)
+    pub awaits: Vec<TaskId>,
     /// If a request to cancel is visible there.
     pub cancelling: Option<Cancelling>,
     /// Of a child: it serves the others, and is cancelled when they have ended.
@@ -192,6 +196,7 @@ impl Entry {
             name: name.map(str::to_owned),
             location,
             state: EntryState::Waiting,
+            awaits: Vec::new(),
             cancelling: None,
             daemon: false,
             orphaned: false,

@@ -10,15 +10,15 @@ use super::*;
 const ARGS: &str = "HEADCOUNT_LINKCHECK_ARGS";
 
 /// A process that runs linkcheck.
-struct Run {
+pub struct Run {
     process: Child,
-    err: BufReader<ChildStderr>,
+    pub err: BufReader<ChildStderr>,
 }
 
 impl Run {
     /// Starts linkcheck with `args`; in the process where it is to run, this call runs it and ends
-    /// the process. `test` is the name of the calling test.
-    fn of(test: &str, args: &[&str]) -> Run {
+    /// the process. `test` is the path of the calling test.
+    pub fn of(test: &str, args: &[&str]) -> Run {
         if let Ok(args) = env::var(ARGS) {
             // The harness may have begun a line.
             println!();
@@ -26,7 +26,7 @@ impl Run {
             process::exit(linkcheck::linkcheck(args.map(Into::into), out, err).into());
         }
         let mut process = Command::new(env::current_exe().unwrap())
-            .args([&format!("interruption::{test}"), "--exact", "--nocapture"])
+            .args([test, "--exact", "--nocapture"])
             .env(ARGS, args.join("\n"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -49,7 +49,7 @@ impl Run {
         assert!(line.starts_with("linkcheck: interrupted"), "{line}");
     }
 
-    fn end(mut self) -> Ended {
+    pub fn end(mut self) -> Ended {
         let mut err = String::new();
         self.err.read_to_string(&mut err).unwrap();
         let output = self.process.wait_with_output().unwrap();
@@ -62,7 +62,7 @@ impl Run {
 }
 
 /// The answer that is a page with these links.
-fn page(links: &[&str]) -> String {
+pub fn page(links: &[&str]) -> String {
     let links = links.iter().map(|to| format!("<a href={to}></a>"));
     let body: String = links.collect();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length:";
@@ -75,7 +75,8 @@ fn start(test: &str, grace: &str) -> (Run, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let args = ["--url", &url, "--limit", "1", "--timeout", "100"];
-    let run = Run::of(test, &[&args[..], &["--grace", grace]].concat());
+    let test = format!("interruption::{test}");
+    let run = Run::of(&test, &[&args[..], &["--grace", grace]].concat());
     let mut stream = listener.accept().unwrap().0;
     answer(&mut stream, &page(&["slow.html", "other.html"]));
     let mut request = [0; 1024];

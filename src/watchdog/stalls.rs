@@ -1,51 +1,14 @@
-//! Reports tasks that block their thread (feature `watchdog`).
-//!
-//! An executor can do nothing else on a thread while it polls a task. A task that computes for long,
-//! sleeps with `std::thread::sleep` or waits for a blocking client holds up all others that would run
-//! there. [`watch`] reports each such poll with the name of the task, where it was spawned, and how
-//! long it took; and while it is still stuck, so that one that never ends is reported too.
-//!
-//! Watched are the polls of every child of a group, scope or supervisor, named or not, the bodies of
-//! [`run`](crate::run()), and the futures of boundaries outside of any other. Not watched are blocking
-//! closures, which may block, and tasks that were spawned elsewhere. Of nested polls, as those of
-//! the children of a [`scope`](crate::scope()), the innermost that takes too long is reported alone.
-//!
-//! The clock is the real one, in a simulation too.
-//!
-//! ```
-//! use headcount::{GroupError, run, watchdog};
-//! use std::{convert::Infallible, sync::mpsc, time::Duration};
-//!
-//! fn main() -> Result<(), GroupError<Infallible>> {
-//!     let (told, hear) = mpsc::channel();
-//!     let _watchdog = watchdog::watch(Duration::from_millis(10), move |stall| {
-//!         _ = told.send(stall.name().map(str::to_owned));
-//!     });
-//!     run(async |g| {
-//!         g.spawn_named("report", async move {
-//!             // Blocks its thread, until the watchdog has said so.
-//!             assert_eq!(hear.recv().unwrap().as_deref(), Some("report"));
-//!         });
-//!         Ok(())
-//!     })
-//! }
-//! ```
-//!
-//! # What it costs
-//!
-//! Without the feature nothing. With it, and nobody watching, a load for each poll. While somebody
-//! watches, a lock that hardly anybody else takes, a look at the clock and, for a child that has a name, a copy
-//! of it; and a thread that wakes up four times in each threshold.
+//! Polls that block their thread.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
     panic::Location,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use super::{Watchdog, Watching};
 use crate::{
     error::write_who,
     kernel::polls::{self, LongPoll, PollId, TaskPoll},
@@ -97,21 +60,13 @@ impl fmt::Display for Stall {
     }
 }
 
-/// Watches, until it is dropped. Made by [`watch`] and [`log_stalls`].
-#[derive(Debug)]
-#[must_use = "dropped, it does not watch any more"]
-pub struct Watchdog {
-    number: u64,
-    thread: Option<JoinHandle<()>>,
-}
-
 /// Calls `report` for each poll, of any task in the process, that takes at least `threshold`: as soon
 /// as it does, and a second time when a poll that was reported stuck has [ended](Stall::is_over).
 ///
 /// `report` runs on a thread of the watchdog. A panic in it goes to the log. Several watchdogs may
 /// watch, each for itself. What began before the watch did is not seen.
 ///
-/// The example of the [module](self) shows it.
+/// The example of the [module](super) shows it.
 ///
 /// # Panics
 ///
@@ -127,14 +82,8 @@ pub fn watch(threshold: Duration, report: impl FnMut(&Stall) + Send + 'static) -
         report,
         seen: HashMap::new(),
     };
-    let thread = thread::Builder::new()
-        .name("headcount-watchdog".into())
-        .spawn(move || watch.run(&heard))
-        .expect("a watchdog needs a thread of its own");
-    Watchdog {
-        number: polls::watch(threshold, ends),
-        thread: Some(thread),
-    }
+    let thread = super::thread(move || watch.run(&heard));
+    Watchdog::new(Watching::Polls(polls::watch(threshold, ends)), thread)
 }
 
 /// A [`watch`] that writes to the log: one warning for each stall, and a line at level `info` with
@@ -161,20 +110,6 @@ pub fn log_stalls(threshold: Duration) -> Watchdog {
     })
 }
 
-impl Drop for Watchdog {
-    /// Waits for a report that is going on, unless it is the report that drops this.
-    fn drop(&mut self) {
-        // Takes the sender away, which ends the thread.
-        polls::unwatch(self.number);
-        if let Some(thread) = self.thread.take() {
-            if thread.thread().id() != thread::current().id() {
-                // It does not panic: `report` is guarded.
-                _ = thread.join();
-            }
-        }
-    }
-}
-
 /// What is known of a poll that goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -193,7 +128,7 @@ struct Watch<R> {
 
 impl<R: FnMut(&Stall)> Watch<R> {
     fn run(mut self, ends: &Receiver<LongPoll>) {
-        let pause = (self.threshold / 4).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let pause = super::pause(self.threshold);
         loop {
             match ends.recv_timeout(pause) {
                 Ok(long) => self.ended(long),
