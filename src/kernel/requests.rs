@@ -33,6 +33,7 @@ impl Node {
             }
             inside.reason = Some(Box::new(reason));
         }
+        self.mark.requested(self);
         self.begin_grace();
         true
     }
@@ -52,6 +53,20 @@ impl Node {
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {
         self.inside.lock().reason.as_deref().cloned()
+    }
+
+    /// Why what is in here was cancelled: the nearest reason out to a shield.
+    pub(crate) fn visible_reason(&self) -> Option<CancelReason> {
+        let mut node = self;
+        loop {
+            if let Some(reason) = node.reason() {
+                return Some(reason);
+            }
+            if node.has(SHIELD) {
+                return None;
+            }
+            node = node.parent()?;
+        }
     }
 
     /// The boundary's own deadline, once it has been entered.
