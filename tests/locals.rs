@@ -81,14 +81,14 @@ fn a_child_of_a_child_sees_it_too() {
         let deep = NUMBER.scope(7, async {
             group(async |g| {
                 let inner = g.clone();
-                g.spawn(async move {
+                let child = g.spawn(async move {
                     let sibling = inner.spawn(look()).await.unwrap();
-                    let inline = scope(async |s| s.spawn(look()).await);
+                    let inline =
+                        scope(async |s| Ok::<_, Infallible>(s.spawn(look()).await.unwrap()));
                     assert_eq!(inline.await.unwrap(), sibling);
                     Ok(sibling)
-                })
-                .await
-                .map_err(|_| "cancelled")
+                });
+                Ok::<_, Infallible>(child.await.unwrap())
             })
             .await
         });

@@ -149,8 +149,10 @@ impl Recorder {
         self.spans.insert(id, open);
     }
 
-    /// A child belongs to this boundary.
+    /// A child belongs to this boundary. Its slice begins here, where it takes its lane: who had that
+    /// before may have given it back since the span was made.
     fn belongs(&mut self, child: u64, boundary: u64) {
+        let since = self.now();
         let Some(pid) = self.spans.get(&boundary).and_then(|open| open.pid) else {
             return;
         };
@@ -159,6 +161,7 @@ impl Recorder {
         {
             child.pid = Some(pid);
             child.lane = lanes.take();
+            child.since = since;
         }
     }
 

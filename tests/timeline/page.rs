@@ -23,7 +23,7 @@ fn small() -> Vec<u8> {
             }
             g.spawn_named("bad <one>", async {
                 sleep(Duration::from_millis(20)).await;
-                Err("no route")
+                Err::<(), _>("no route")
             });
             pending::<Result<(), _>>().await
         });

@@ -4,9 +4,10 @@ use std::{
     convert::Infallible,
     panic::Location,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
 };
 
 use headcount::{Options, checkpoint, run, unblock};
@@ -163,17 +164,29 @@ fn every_poll_and_the_drop_are_inside_the_span() {
 
 #[test]
 fn a_blocking_closure_runs_inside_the_span_of_its_child() {
-    let trace = trace(async || {
-        let crew = Options::new().name("crew").group(async |g| {
-            g.spawn_blocking(|_| assert_eq!(here(), Some("child")));
-            unblock(|| assert_eq!(here(), Some("child"))).await;
-            Done::Ok(())
-        });
-        crew.await.unwrap();
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let list = threads.clone();
+    let trace = trace(move || {
+        let note = |list: &Arc<Mutex<Vec<_>>>| list.lock().unwrap().push(thread::current().id());
+        let [one, two] = [list.clone(), list.clone()];
+        async move {
+            let crew = Options::new().name("crew").group(async |g| {
+                g.spawn_blocking(move |_| note(&one));
+                unblock(move || note(&two)).await;
+                Done::Ok(())
+            });
+            crew.await.unwrap();
+        }
     });
+    let threads = threads.lock().unwrap();
     let closures = trace.spans.iter();
     let closures = closures.filter(|seen| seen.get("kind") == "blocking");
-    assert_eq!(closures.count(), 2);
+    let closures: Vec<_> = closures.collect();
+    assert_eq!(closures.len(), 2);
+    for closure in closures {
+        let is_inside = threads.iter().any(|id| closure.threads.contains(id));
+        assert!(is_inside, "{closure:#?}");
+    }
 }
 
 #[test]
