@@ -1,6 +1,6 @@
 //! Records what [linkcheck](linkcheck/main.rs) does, and makes a page of it.
 //!
-//! `cargo run --release --features timeline --example timeline -- FOLDER` writes `timeline.json`, for
+//! `cargo run --features timeline --example timeline -- FOLDER` writes `timeline.json`, for
 //! <https://ui.perfetto.dev>, and `timeline.html`, which needs nothing else, into that folder.
 
 #[path = "linkcheck/main.rs"]
