@@ -1,5 +1,9 @@
 //! The feature `task-locals`: who sees which value.
 #![cfg(not(any(loom, shuttle)))]
+#![allow(
+    clippy::async_yields_async,
+    reason = "a child is spawned inside a scope, and awaited outside"
+)]
 
 use std::{
     cell::Cell,
