@@ -1,11 +1,12 @@
 //! Blocking work for a task that waits for it.
 
-use std::{convert::Infallible, future::pending};
+use std::{convert::Infallible, future::pending, panic::Location};
 
 use crate::{
     error::GroupError,
     group::group,
-    kernel::blocking::{Blocking, Pool},
+    kernel::blocking::{BlockingToken, Pool},
+    spawning,
 };
 
 /// Runs a blocking closure on a thread of its own and waits for it.
@@ -34,17 +35,19 @@ use crate::{
 ///
 /// Dropped by a foreign `select!`, the boundary around waits for the closure, whose value is lost.
 pub async fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let closure = Blocking::new(Pool::Blocking, move |_| Ok(f()));
-    ended("unblock", closure).await
+    ended("unblock", Pool::Blocking, move |_| f()).await
 }
 
 /// Waits for a closure in a hidden group of its own.
 pub(crate) async fn ended<T: Send + 'static>(
     what: &str,
-    closure: Blocking<'static, Result<T, Infallible>>,
+    pool: Pool,
+    closure: impl FnOnce(BlockingToken) -> T + Send + 'static,
 ) -> T {
     let value: Result<T, GroupError<Infallible>> = group(async move |g| {
-        match g.spawn(closure).await {
+        let info = spawning::info(None, Location::caller());
+        let closure = move |token| Ok(closure(token));
+        match g.spawn_closure(info, pool, closure).await {
             Ok(value) => Ok(value),
             // It panicked, or the group was cancelled: then this body is dropped here.
             Err(_) => pending().await,

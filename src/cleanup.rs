@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     cancel::{CancelScope, misplaced, shield},
+    carry::Memory,
     error::{BoxError, IntoRelease},
     kernel::obligations::{End, Home, Obligation, Released},
 };
@@ -82,9 +83,9 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: IntoRelease,
 {
+    let memory = Memory::here();
     let release: Release<R> = Box::new(move |resource| {
-        let released = release(resource);
-        Box::pin(async move { released.await.into_release() })
+        Box::pin(memory.around(async move { release(resource).await.into_release() }))
     });
     Deferred(Some(Held {
         resource,

@@ -2,7 +2,7 @@
 
 use crate::{
     blocking,
-    kernel::blocking::{Blocking, BlockingToken, Pool},
+    kernel::blocking::{BlockingToken, Pool},
 };
 
 /// Runs a closure that computes for long on rayon's threads, and waits for it. Needs the feature
@@ -42,6 +42,5 @@ use crate::{
 ///
 /// Dropped by a foreign `select!`, the boundary around waits for the closure, whose value is lost.
 pub async fn compute<T: Send + 'static>(f: impl FnOnce(BlockingToken) -> T + Send + 'static) -> T {
-    let closure = Blocking::new(Pool::Computing, move |token| Ok(f(token)));
-    blocking::ended("compute", closure).await
+    blocking::ended("compute", Pool::Computing, f).await
 }

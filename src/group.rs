@@ -4,6 +4,7 @@ use std::{fmt, future::Future, marker::PhantomData, panic::Location, sync::Arc};
 
 use crate::{
     cancel::CancelReason,
+    carry::{Luggage, What},
     conclude::{self, Opening},
     error::{GroupError, IntoOutcome, TrySpawnError},
     handle::JoinHandle,
@@ -18,6 +19,7 @@ use crate::{
     },
     options::Options,
     spawning::{self, GroupStats},
+    trace,
 };
 
 /// A handle to a group of parallel children, opened by [`group`] or [`run`](crate::run()).
@@ -76,7 +78,23 @@ impl<'env, E: fmt::Debug + Send + 'env> TaskGroup<'env, E> {
         F: FnOnce(BlockingToken) -> O + Send + 'env,
     {
         let info = spawning::info(None, Location::caller());
-        self.spawn_as(info, Ask::Queue, Blocking::new(Pool::Blocking, closure))
+        self.spawn_closure(info, Pool::Blocking, closure)
+    }
+
+    pub(crate) fn spawn_closure<O, F>(
+        &self,
+        info: Info,
+        pool: Pool,
+        closure: F,
+    ) -> JoinHandle<O::Value>
+    where
+        O: IntoOutcome<E> + Send + 'env,
+        O::Value: Send + 'env,
+        F: FnOnce(BlockingToken) -> O + Send + 'env,
+    {
+        let luggage = Luggage::new(What::Blocking, self.book.node(), &info);
+        let closure = Blocking::new(pool, luggage.around_closure(closure));
+        self.spawn_packed(info, Ask::Queue, luggage.around::<E, _>(closure))
     }
 }
 
@@ -161,6 +179,6 @@ impl Options {
         let book = Book::open_salvageable(Kind::Group, Location::caller(), self.plan());
         let body = conclude::body(book.clone(), TaskGroup::new(book.clone()), body);
         let drive = Drive::new(book.node().clone(), body);
-        Opening::new(book, drive)
+        trace::boundary("group", book.node().clone(), Opening::new(book, drive))
     }
 }

@@ -3,6 +3,7 @@
 mod blocking;
 mod boundary;
 mod cancel;
+mod carry;
 mod cleanup;
 mod collect;
 #[cfg(all(feature = "rayon", not(loom)))]
@@ -14,6 +15,8 @@ mod error;
 mod group;
 mod handle;
 mod kernel;
+#[cfg(all(feature = "task-locals", not(any(loom, shuttle))))]
+mod local;
 mod options;
 mod panics;
 #[cfg(all(feature = "process", not(loom)))]
@@ -35,7 +38,10 @@ pub mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
+#[cfg(all(feature = "timeline", not(any(loom, shuttle))))]
+pub mod timeline;
 mod timeout;
+mod trace;
 pub mod tree;
 #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
 pub mod watchdog;
@@ -64,6 +70,8 @@ pub use error::{
 pub use group::{TaskGroup, group};
 pub use handle::{JoinHandle, TaskId};
 pub use kernel::blocking::BlockingToken;
+#[cfg(all(feature = "task-locals", not(any(loom, shuttle))))]
+pub use local::Local;
 pub use options::Options;
 pub use panics::Suppressed;
 #[cfg(all(feature = "process", not(loom)))]
@@ -121,3 +129,7 @@ pub mod recipes {}
 #[cfg(not(loom))]
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
+
+#[cfg(all(feature = "tracing", not(any(loom, shuttle))))]
+#[doc = include_str!("../docs/traces.md")]
+pub mod traces {}

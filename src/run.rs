@@ -9,6 +9,7 @@ use crate::{
     kernel::{book::Book, context, drive::Drive, node::Kind},
     options::Options,
     runtime::Runtime,
+    trace,
 };
 
 /// Runs a group on this thread, which it blocks until everybody has ended: the entry point of a
@@ -84,13 +85,14 @@ impl Options {
         let node = book.node().clone();
         node.settle_here();
         let runtime = node.runtime();
+        let opened = trace::Opened::new("run", &node);
         let body = conclude::body(book.clone(), TaskGroup::new(book.clone()), body);
         let bomb = AbortWhileLiving(&book);
         // Panics are recorded in the node, so this does not unwind, with one exception: a simulation
         // that ends early, and that destroys every child first.
-        let outcome = runtime.block_on(Drive::new(node, body));
+        let outcome = runtime.block_on(opened.around(Drive::new(node, body)));
         drop(bomb);
-        conclude::conclude(&book, outcome)
+        opened.conclude(|| conclude::conclude(&book, outcome))
     }
 }
 

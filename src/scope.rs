@@ -4,6 +4,7 @@ use std::{fmt, future::Future, marker::PhantomData, panic::Location, sync::Arc};
 
 use crate::{
     cancel::CancelReason,
+    carry::{Luggage, What},
     conclude::{self, Opening},
     error::{GroupError, IntoOutcome, TrySpawnError},
     handle::JoinHandle,
@@ -18,6 +19,7 @@ use crate::{
     },
     options::Options,
     spawning::{self, GroupStats},
+    trace,
 };
 
 /// A handle to a scope of inline children, opened by [`scope`].
@@ -127,6 +129,6 @@ impl Options {
         };
         let body = conclude::body(book.clone(), handle, body);
         let drive = Inline::new(book.clone(), inbox, body);
-        Opening::new(book, drive)
+        trace::boundary("scope", book.node().clone(), Opening::new(book, drive))
     }
 }

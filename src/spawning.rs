@@ -156,9 +156,12 @@ macro_rules! spawning {
             {
                 let info = spawning::info(None, Location::caller());
                 let home = self.home();
+                let luggage = Luggage::new(What::Task, self.book.node(), &info);
+                let future = luggage.around::<E, _>(future);
                 match spawn::spawn(&self.book, &home, Ask::Try, info, future) {
                     Ok(claim) => Ok(JoinHandle::new(claim)),
                     Err((refused, _, future)) => {
+                        let future = crate::carry::unwrap(future);
                         Err(TrySpawnError::new(refused == Refused::Full, future))
                     }
                 }
@@ -198,6 +201,21 @@ macro_rules! spawning {
                 ask: Ask,
                 future: F,
             ) -> JoinHandle<O::Value>
+            where
+                O: IntoOutcome<E>,
+                O::Value: Send + 'env,
+                F: Future<Output = O> + Send + 'env,
+            {
+                let what = match ask {
+                    Ask::Daemon => What::Daemon,
+                    Ask::Queue | Ask::Try | Ask::Granted => What::Task,
+                };
+                let luggage = Luggage::new(what, self.book.node(), &info);
+                self.spawn_packed(info, ask, luggage.around::<E, _>(future))
+            }
+
+            /// Spawns what has its luggage already.
+            fn spawn_packed<O, F>(&self, info: Info, ask: Ask, future: F) -> JoinHandle<O::Value>
             where
                 O: IntoOutcome<E>,
                 O::Value: Send + 'env,
@@ -294,8 +312,9 @@ macro_rules! spawning {
             {
                 let info = spawning::info(None, Location::caller());
                 let counted = matches!(self.home(), Home::Runtime);
-                crate::start::start(info.clone(), counted, child, move |future| {
-                    self.spawn_as(info, Ask::Queue, future)
+                let pack = |info: &_| Luggage::new(What::Task, self.book.node(), info);
+                crate::start::start(info.clone(), counted, child, pack, move |future| {
+                    self.spawn_packed(info, Ask::Queue, future)
                 })
             }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    carry::Luggage,
     error::{IntoOutcome, NotStarted, StartError},
     handle::JoinHandle,
     kernel::{
@@ -59,6 +60,7 @@ pub(crate) async fn start<V, E, O, F, Fut, S>(
     info: Info,
     counted: bool,
     child: F,
+    pack: impl FnOnce(&Info) -> Luggage,
     spawn: S,
 ) -> Result<V, StartError<E>>
 where
@@ -86,7 +88,8 @@ where
                 resume_unwind(payload)
             }
         };
-        let future = Starting::new(gate.clone(), early.clone(), info.clone(), future);
+        let luggage = pack(&info);
+        let future = Starting::new(gate.clone(), early.clone(), info.clone(), luggage, future);
         let handle = spawn(future);
         gate.introduce(handle.claim().cell());
         let wait = Wait {

@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     cancel::CancelReason,
+    carry::{Luggage, What},
     conclude::{self, Opening},
     error::{GroupError, IntoOutcome, TaskError},
     handle::TaskId,
@@ -27,6 +28,7 @@ use crate::{
     },
     options::Options,
     spawning::{self, GroupStats},
+    trace,
 };
 
 /// A handle to a group of supervised children, opened by [`supervise`].
@@ -103,7 +105,8 @@ impl<E: fmt::Debug + Send + 'static> Supervisor<E> {
         F: Future<Output = O> + Send + 'static,
     {
         let slot = Slot::new(info.clone(), self.book.clone());
-        let child = Supervised::new(future, slot.clone());
+        let luggage = Luggage::new(What::Supervised, self.book.node(), &info);
+        let child = Supervised::new(luggage.around::<E, _>(future), slot.clone());
         let claim = spawn::spawn_or_drop(&self.book, &Home::Runtime, Ask::Queue, info, child);
         SupervisedHandle { claim, slot }
     }
@@ -394,6 +397,7 @@ impl Options {
         let supervisor = Supervisor { book: book.clone() };
         let body = conclude::body(book.clone(), supervisor, body);
         let drive = Drive::new(book.node().clone(), body);
-        Opening::new(book, drive)
+        let node = book.node().clone();
+        trace::boundary("supervise", node, Opening::new(book, drive))
     }
 }

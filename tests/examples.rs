@@ -25,8 +25,9 @@ prints_what_is_expected! {
     producer_consumer rate_limited_client streams supervised_service
 }
 
-/// Its output depends on what it is let loose on; it has a test of its own, `tests/linkcheck.rs`.
-const RUN_ELSEWHERE: &[&str] = &["linkcheck"];
+/// The output of one depends on what it is let loose on, the other needs a feature; they have tests of their own,
+/// `tests/linkcheck.rs` and `tests/timeline_example.rs`.
+const RUN_ELSEWHERE: &[&str] = &["linkcheck", "timeline"];
 
 fn check(name: &str) {
     let program = built(name);

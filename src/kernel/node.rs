@@ -134,6 +134,7 @@ pub(crate) struct Node {
     /// parent's lock, taken once.
     pub(super) slot: AtomicUsize,
     pub(super) inside: Lock<Inside>,
+    pub(crate) mark: crate::trace::Mark,
     _memory: Memory,
 }
 
@@ -231,6 +232,7 @@ impl Node {
                 inherited,
                 ..Inside::default()
             }),
+            mark: crate::trace::Mark::default(),
             _memory: Memory::new(),
         })
     }

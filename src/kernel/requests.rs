@@ -36,6 +36,7 @@ impl Node {
             let at = self.with_runtime(Runtime::try_now);
             inside.request = Some(Box::new(Request { reason, at }));
         }
+        self.mark.requested(self);
         self.begin_grace();
         true
     }
@@ -59,6 +60,20 @@ impl Node {
             .request
             .as_ref()
             .map(|request| request.reason.clone())
+    }
+
+    /// Why what is in here was cancelled: the nearest reason out to a shield.
+    pub(crate) fn visible_reason(&self) -> Option<CancelReason> {
+        let mut node = self;
+        loop {
+            if let Some(reason) = node.reason() {
+                return Some(reason);
+            }
+            if node.has(SHIELD) {
+                return None;
+            }
+            node = node.parent()?;
+        }
     }
 
     /// The boundary's own deadline, once it has been entered.

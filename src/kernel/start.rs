@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
+    carry::Luggage,
     error::{CleanupFailure, IntoOutcome},
     panics::{self, Panic, Payload},
 };
@@ -242,6 +243,8 @@ pin_project! {
         early: Early<E>,
         info: Info,
         introduced: bool,
+        // In here, and not around, so that its span tells of an early failure.
+        luggage: Luggage,
         #[pin]
         future: Option<F>,
     }
@@ -257,12 +260,19 @@ pin_project! {
 }
 
 impl<F, E: fmt::Debug> Starting<F, E> {
-    pub(crate) fn new(gate: Arc<Gate>, early: Early<E>, info: Info, future: F) -> Self {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        early: Early<E>,
+        info: Info,
+        luggage: Luggage,
+        future: F,
+    ) -> Self {
         Starting {
             gate,
             early,
             info,
             introduced: false,
+            luggage,
             future: Some(future),
         }
     }
@@ -272,7 +282,7 @@ impl<F, E: fmt::Debug> Starting<F, E> {
         if this.future.is_none() {
             return;
         }
-        let end = match panics::catch(|| this.future.set(None)) {
+        let end = match panics::catch(|| this.luggage.inside(|| this.future.set(None))) {
             Ok(()) => End::Quiet,
             Err(payload) => End::Panicked(payload),
         };
@@ -333,7 +343,7 @@ where
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
-        let polled = panics::catch(|| future.poll(cx).map(IntoOutcome::into_outcome));
+        let polled = panics::catch(|| this.luggage.poll(|| future.poll(cx)));
         let end = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(value))) => match panics::catch(|| drop(value)) {
@@ -343,7 +353,7 @@ where
             Ok(Poll::Ready(Err(error))) => End::Failed(error),
             Err(payload) => End::Panicked(payload),
         };
-        let dropped = panics::catch(|| this.future.set(None));
+        let dropped = panics::catch(|| this.luggage.inside(|| this.future.set(None)));
         let end = match (end, dropped) {
             (End::Quiet, Err(payload)) => End::Panicked(payload),
             (first, Err(payload)) => {

@@ -29,6 +29,7 @@ impl Node {
             inside.stop_at = Some(inside.stop_at.map_or(at, |earlier| earlier.min(at)));
             self.raise(ASKED);
         }
+        self.mark.asked(self);
         propagate(self.clone());
     }
 

@@ -25,12 +25,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{
-    atomic::Lock,
-    book::Book,
-    node::{Node, SHIELD},
-    roster::Info,
-};
+use super::{atomic::Lock, book::Book, node::Node, roster::Info};
 use crate::{
     cancel::{CancelKind, CancelReason},
     error::{CleanupFailure, Failure, IntoOutcome, TaskError},
@@ -151,7 +146,7 @@ impl<T, E> Slot<T, E> {
 
     /// The handle is about to cancel the child.
     pub(crate) fn note_cancel(&self) {
-        if self.group_reason().is_none() {
+        if self.book.node().visible_reason().is_none() {
             let reason = CancelReason::explicit(None);
             self.state.lock().reason.get_or_insert(reason);
         }
@@ -160,27 +155,14 @@ impl<T, E> Slot<T, E> {
     /// Why the child was cancelled.
     pub(crate) fn reason(&self) -> CancelReason {
         let own = self.state.lock().reason.clone();
-        own.or_else(|| self.group_reason()).unwrap_or_else(|| {
-            let mut reason = CancelReason::new(CancelKind::Dropped);
-            if self.book.node().has_ended() {
-                reason.message = Some("its supervisor had ended before it was spawned".into());
-            }
-            reason
-        })
-    }
-
-    /// The nearest request that is visible in the group.
-    fn group_reason(&self) -> Option<CancelReason> {
-        let mut node = self.book.node();
-        loop {
-            if let Some(reason) = node.reason() {
-                return Some(reason);
-            }
-            if node.has(SHIELD) {
-                return None;
-            }
-            node = node.parent()?;
-        }
+        own.or_else(|| self.book.node().visible_reason())
+            .unwrap_or_else(|| {
+                let mut reason = CancelReason::new(CancelKind::Dropped);
+                if self.book.node().has_ended() {
+                    reason.message = Some("its supervisor had ended before it was spawned".into());
+                }
+                reason
+            })
     }
 }
 
