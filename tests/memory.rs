@@ -95,14 +95,15 @@ async fn yield_now() {
     .await;
 }
 
-/// One allocation a child without a live handle, and a tenth for the executor's queues.
+/// One allocation a child without a live handle, and a tenth for the executor's queues. A small output
+/// costs none.
 #[test]
 fn a_child_of_a_group_costs_one_allocation() {
     on_workers("a_child_of_a_group_costs_one_allocation", || {
         let each = allocations_per_child(|| {
             let outcome = async_std::task::block_on(group(async |g| {
-                for _ in 0..CHILDREN {
-                    g.spawn(async {});
+                for n in 0..CHILDREN {
+                    g.spawn(async move { Ok(n) });
                 }
                 Ok::<_, ()>(())
             }));
@@ -145,6 +146,9 @@ fn a_timeout_over_a_ready_future_or_of_zero_allocates_nothing() {
                     assert_eq!(ready.ok(), Some(n));
                     let over = timeout(Duration::ZERO, pending::<()>()).await;
                     assert!(over.is_err());
+                    let over = timeout(Duration::ZERO, pending::<()>());
+                    let around = timeout(Duration::from_secs(9), over).await;
+                    assert!(around.is_ok_and(|over| over.is_err()));
                 }
             };
             let bare = || async_std::task::block_on(timeouts());
