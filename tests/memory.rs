@@ -112,6 +112,25 @@ fn a_child_of_a_group_costs_one_allocation() {
     });
 }
 
+/// A small output stands in the cell of its child.
+#[test]
+fn a_small_output_costs_no_allocation() {
+    on_workers("a_small_output_costs_no_allocation", || {
+        let each = allocations_per_child(|| {
+            let outcome = async_std::task::block_on(group(async |g| {
+                let spawned = (0..CHILDREN).map(|n| g.spawn(async move { Ok(n) }));
+                let handles: Vec<_> = spawned.collect();
+                for (n, handle) in handles.into_iter().enumerate() {
+                    assert_eq!(handle.await.ok(), Some(n));
+                }
+                Ok::<_, ()>(())
+            }));
+            outcome.unwrap();
+        });
+        assert!(each <= 1.1, "{each}");
+    });
+}
+
 /// A borrowing child may cost a second one, for its future is erased behind a pointer.
 #[test]
 fn a_child_of_run_costs_at_most_two_allocations() {
@@ -145,6 +164,9 @@ fn a_timeout_over_a_ready_future_or_of_zero_allocates_nothing() {
                     assert_eq!(ready.ok(), Some(n));
                     let over = timeout(Duration::ZERO, pending::<()>()).await;
                     assert!(over.is_err());
+                    let over = timeout(Duration::ZERO, pending::<()>());
+                    let around = timeout(Duration::from_secs(9), over).await;
+                    assert!(around.is_ok_and(|over| over.is_err()));
                 }
             };
             let bare = || async_std::task::block_on(timeouts());

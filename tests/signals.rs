@@ -171,7 +171,9 @@ fn a_service_with_a_short_grace_exits_in_order() {
                     let open = open.clone();
                     connections.spawn(async move {
                         let _connection = defer((), |()| async {
-                            sleep(Duration::from_millis(20)).await;
+                            for _ in 0..20 {
+                                checkpoint().await;
+                            }
                             say("connection closed");
                         });
                         if open.fetch_add(1, Ordering::Relaxed) == 9 {

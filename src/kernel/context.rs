@@ -105,7 +105,7 @@ impl Frame<'_> {
     /// Has a deadline passed that holds here?
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         match self {
-            Frame::Lazy(lazy) if lazy.made_node().is_none() => lazy.is_overdue(now),
+            Frame::Lazy(lazy) => lazy.is_overdue(now),
             _ => {
                 let deadline = self
                     .nearest_node()

@@ -5,7 +5,7 @@ use std::{task::Waker, time::Duration};
 use super::{
     adoption::{inline_subs, orphan_all},
     atomic::Ordering,
-    node::{INNER, Kind, Node, POLLED},
+    node::{INNER, Node, POLLED},
 };
 use crate::time::Instant;
 
@@ -75,7 +75,7 @@ impl Node {
     /// Is everybody inside who has not drained an orphan? Those drain without being polled, and the code
     /// that they were opened in does not go on meanwhile: it is not polled again (rule 19).
     pub(crate) fn only_orphans_drain(&self) -> bool {
-        if self.kind == Kind::Start || self.shields.load(Ordering::Acquire) != 0 {
+        if self.shields.load(Ordering::Acquire) != 0 {
             return false;
         }
         let inside = self.inside.lock();

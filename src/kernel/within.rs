@@ -135,11 +135,11 @@ fn first_poll<F: Future>(
     let polled = match (caught, value) {
         (Ok(()), Some(value)) => Ok(Poll::Ready(value)),
         (Ok(()), None) => Ok(Poll::Pending),
-        (Err(payload), None) if !expired => Err(payload),
-        // A destructor has panicked.
-        (Err(payload), value) => {
+        (Err(payload), None) => Err(payload),
+        // It has returned, and its destructor has panicked.
+        (Err(payload), Some(value)) => {
             record_panic(node, payload);
-            Ok(value.map_or(Poll::Pending, Poll::Ready))
+            Ok(Poll::Ready(value))
         }
     };
     body.go_on(node, polled, cx)
@@ -230,7 +230,7 @@ impl<'a> Lazy<'a> {
         self.outer.is_some_and(Frame::is_cancelled)
     }
 
-    /// Without a node: has this deadline, or one around it, passed?
+    /// Has this deadline, or one around it, passed? Nobody can move this one, so it needs no node.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         self.due.at() <= now || self.outer.is_some_and(|outer| outer.is_overdue(now))
     }

@@ -171,6 +171,38 @@ fn a_shield_in_an_inline_child_keeps_what_is_around_it_alive() {
     });
 }
 
+/// Rule 22: a body that is alive for the shield of its inline child goes on, also while what it has
+/// forgotten drains.
+#[test]
+fn a_body_beside_a_shield_goes_on_while_what_it_forgot_drains() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = scope(async |s| {
+            s.spawn(shield(ledger.sleeper("shielded", secs(5))));
+            let canceller = s.clone();
+            s.spawn(async move {
+                sleep(secs(1)).await;
+                canceller.cancel();
+            });
+            let mut inner = Box::pin(group(async |g| {
+                g.spawn(shield(ledger.sleeper("forgotten", secs(9))));
+                done()
+            }));
+            assert!(poll_for(&mut inner, secs(0)).await.is_pending());
+            std::mem::forget(inner);
+            sleep(secs(3)).await;
+            ledger.note("went on");
+            pending::<Result<(), Oops>>().await
+        });
+        assert!(outcome.await.unwrap_err().is_cancelled());
+        ledger.expect(&[
+            (3000, "went on"),
+            (5000, "shielded done"),
+            (9000, "forgotten done"),
+        ]);
+    });
+}
+
 /// Rules 9, 13 and 22: an awaiter that is cancelled, and alive for a shield beside it only, does not
 /// hear of the end of its sibling: neither of the failure that cancelled it, nor of a cancellation.
 #[test]

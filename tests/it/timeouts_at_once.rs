@@ -2,16 +2,17 @@
 //! nobody must notice.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     sync::Arc,
+    task::Poll,
 };
 
 use headcount::{
     CancelScope, Instant, checkpoint, current_deadline, defer, group, is_cancelled, move_on_after,
-    time::sleep, timeout, timeout_at,
+    shield, time::sleep, time::sleep_until, timeout, timeout_at,
 };
 
-use crate::support::{Ledger, SEEDS, catch, message, secs, sim};
+use crate::support::{Ledger, PollCount, SEEDS, catch, message, secs, sim};
 
 /// Does something when it is dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -31,9 +32,9 @@ async fn owning<F: FnMut()>(on_drop: F) {
 /// A future whose destructor does something, though it has returned.
 fn returning<F: FnMut()>(value: u8, on_drop: F) -> impl Future<Output = u8> {
     let owned = OnDrop(on_drop);
-    std::future::poll_fn(move |_| {
+    poll_fn(move |_| {
         let _ = &owned;
-        std::task::Poll::Ready(value)
+        Poll::Ready(value)
     })
 }
 
@@ -161,6 +162,23 @@ fn a_timeout_of_zero_reports_inside_one_that_is_not_over() {
     });
 }
 
+/// Rule 28: one that is over, and has been polled before, reports itself.
+#[test]
+fn a_timeout_of_zero_does_not_report_inside_one_whose_time_is_over() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let at = Instant::now() + secs(1);
+        let outer = timeout_at(at, async {
+            sleep_until(at).await;
+            let inner = timeout(secs(0), ledger.forever("sleep")).await;
+            ledger.note("between");
+            inner
+        });
+        outer.await.map(drop).unwrap_err();
+        ledger.expect(&[(1000, "sleep cut")]);
+    });
+}
+
 /// Rule 26.
 #[test]
 fn the_deadline_of_a_first_poll_can_be_seen_in_it() {
@@ -207,6 +225,36 @@ fn a_panic_in_the_destructor_of_a_timed_future_comes_out_of_its_timeout() {
         let expired = timeout(secs(0), owning(|| panic!("expired")));
         let expired = catch(expired).await.map(drop).unwrap_err();
         assert_eq!(message(&*expired), "expired");
+    });
+}
+
+/// Rules 14 and 27: a panic comes out, also when the time is over.
+#[test]
+fn a_panic_in_its_first_poll_comes_out_of_a_timeout_and_of_one_of_zero() {
+    sim(SEEDS, || async {
+        for after in [secs(0), secs(1)] {
+            let panics = timeout(after, async { panic!("in the poll") });
+            let panicked = catch(panics).await.map(drop).unwrap_err();
+            assert_eq!(message(&*panicked), "in the poll");
+        }
+    });
+}
+
+/// It is dropped at once, with the shield that is at work in it.
+#[test]
+fn a_future_that_panics_in_its_first_poll_is_not_polled_again() {
+    sim(SEEDS, || async {
+        let (ledger, polls) = (Ledger::open(), PollCount::default());
+        let mut shielded = Box::pin(shield(ledger.sleeper("shielded", secs(3))));
+        let panics = poll_fn(move |cx| -> Poll<()> {
+            assert!(shielded.as_mut().poll(cx).is_pending());
+            panic!("in the poll")
+        });
+        let outcome = catch(timeout(secs(9), polls.of(panics))).await;
+        let panicked = outcome.map(drop).unwrap_err();
+        assert_eq!(message(&*panicked), "in the poll");
+        assert_eq!(polls.get(), 1);
+        ledger.expect(&[(0, "shielded cut")]);
     });
 }
 

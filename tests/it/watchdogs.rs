@@ -13,7 +13,7 @@ use std::{
 };
 
 use headcount::{
-    Options, checkpoint, group, run, scope, supervise,
+    Options, checkpoint, group, run, scope, supervise, timeout,
     watchdog::{Stall, Watchdog, watch},
 };
 
@@ -155,6 +155,28 @@ fn a_group_outside_of_any_boundary_is_reported() {
         Ok::<_, Infallible>(())
     });
     block_on(opening).unwrap();
+}
+
+#[test]
+fn a_timeout_outside_of_any_boundary_is_reported_by_its_place() {
+    let line = line!() + 3;
+    let (_watchdog, heard) =
+        watch_if(move |stall| stall.location().line() == line && stall.name().is_none());
+    let blocks = timeout(LIMIT, async { block(&heard) });
+    assert!(!block_on(blocks).unwrap().is_over());
+}
+
+/// The poll is that of the child.
+#[test]
+fn a_child_that_blocks_in_a_timeout_is_reported_by_its_name() {
+    let (_watchdog, heard) = watch_named("timed");
+    run(async |g| {
+        g.spawn_named("timed", async move {
+            drop(timeout(LIMIT, async move { block(&heard) }).await);
+        });
+        Ok::<_, Infallible>(())
+    })
+    .unwrap();
 }
 
 #[test]
