@@ -166,7 +166,7 @@ async fn leaves_stuck(owned: crate::support::Tracked) {
 
 /// What has returned is not polled again.
 #[test]
-fn an_opening_a_timeout_or_a_handle_that_has_returned_panics_when_it_is_polled_again() {
+fn an_opening_or_a_handle_that_has_returned_panics_when_it_is_polled_again() {
     async fn again<F: Future + Unpin>(mut future: F) -> String {
         (&mut future).await;
         let payload = catch(future).await.map(drop).unwrap_err();
