@@ -196,14 +196,11 @@ impl Node {
         self.inside.lock().gate = Some(gate);
     }
 
-    /// The node of a child that ended early counts in the caller's boundary, until it has drained.
+    /// The node of a child that ended early counts in the caller's boundary, until it has drained. It has
+    /// not begun to: the child's future is dropped just now.
     fn count_in_until_end(&self, caller: Arc<Node>) {
-        let mut inside = self.inside.lock();
-        if self.has_ended() {
-            drop(inside);
-            return caller.closure_left();
-        }
-        inside.counted_in = Some(caller);
+        debug_assert!(!self.has_ended(), "a child's node outlives its future");
+        self.inside.lock().counted_in = Some(caller);
     }
 }
 

@@ -1,13 +1,17 @@
 //! Openings that are dropped or forgotten half-way: their parent accounts for what they leave.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{
+    future::{pending, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
 
 use futures_concurrency::future::Race;
 use headcount::{GroupError, group, scope, time::sleep};
 
 use crate::support::{
-    Census, Ledger, Named, Oops, SEEDS, catch, done, drops_later_panicking, message, ok, poll_once,
-    secs, shielded_sleep, sim,
+    Census, Ledger, Named, Oops, SEEDS, catch, done, drops_later_panicking, message, ok, poll_for,
+    poll_once, secs, shielded_sleep, sim,
 };
 
 type Opening<'a, E> = Pin<Box<dyn Future<Output = Result<(), GroupError<E>>> + Send + 'a>>;
@@ -196,6 +200,35 @@ fn a_dropped_scope_drops_its_children_inside_the_drop() {
         .await;
         outcome.unwrap();
         ledger.expect(&[(1000, "child cut"), (1000, "dropped")]);
+    });
+}
+
+/// Rules 1 and 13: such a child has ended with its scope, and its handle says so to who awaits it
+/// elsewhere. What it had begun to release goes on in the boundary around.
+#[test]
+fn the_handle_of_a_child_of_a_dropped_scope_does_not_wait_for_its_releases() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let mut lost = Box::pin(scope(async |s| {
+                let (inside, waits) = (ledger.clone(), ledger.clone());
+                let child = s.spawn(async move { drop(inside.deferred("guard", secs(5))) });
+                outer.spawn(async move {
+                    assert!(child.await.unwrap_err().is_cancelled());
+                    waits.note("told");
+                });
+                pending::<Result<(), Oops>>().await
+            }));
+            assert!(poll_for(&mut lost, secs(1)).await.is_pending());
+            drop(lost);
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[
+            (0, "guard releasing"),
+            (1000, "told"),
+            (5000, "guard released"),
+        ]);
     });
 }
 

@@ -8,7 +8,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use headcount::{Boundary, GroupError, Started, defer, group, scope, shield, time::sleep, timeout};
+use headcount::{
+    Boundary, GroupError, Options, Started, defer, group, scope, shield, time::sleep, timeout,
+};
 
 use crate::support::{
     Census, Gate, Ledger, Oops, PollCount, SEEDS, catch, done, message, poll_once, secs, sim,
@@ -233,6 +235,33 @@ fn who_waits_for_a_child_of_a_forgotten_scope_is_told_that_it_is_cancelled() {
         .await;
         outcome.unwrap();
         ledger.expect_in_any_order(&[(1000, "joined"), (1000, "not started")]);
+    });
+}
+
+/// The same for one that waits in line under the limit of the scope.
+#[test]
+fn who_waits_for_a_child_in_line_in_a_forgotten_scope_is_told_that_it_is_cancelled() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |outer| {
+            let mut lost: Opening<Oops> = Box::pin(Options::new().limit(1).scope(async |s| {
+                s.spawn(pending::<()>());
+                let in_line = s.spawn(async {});
+                let waits = ledger.clone();
+                outer.spawn(async move {
+                    assert!(in_line.await.unwrap_err().is_cancelled());
+                    waits.note("joined");
+                });
+                pending().await
+            }));
+            assert!(poll_once(&mut lost).await.is_pending());
+            sleep(secs(1)).await;
+            mem::forget(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(1000, "joined")]);
     });
 }
 

@@ -4,12 +4,13 @@ use std::{
     future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
+    sync::{Arc, Mutex},
     task::{Context, Waker},
 };
 
-use headcount::{Options, defer, group, run, shield, time::sleep, timeout};
+use headcount::{Options, Started, bracket, defer, group, run, shield, time::sleep, timeout};
 
-use crate::support::{Ledger, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
+use crate::support::{Boxed, Ledger, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
 
 /// Rules 3 and 32: never a hang; an error or a panic that says what to do.
 #[test]
@@ -118,6 +119,120 @@ fn a_deadlock_under_the_simulator_is_a_panic_after_everything_was_dropped() {
         assert!(message(&*payload).contains("the one that waits"));
         assert_eq!((census.born(), census.living()), (2, 0));
     }
+}
+
+/// The same while children wait for what is below them, one with its value and one that has not started.
+#[test]
+fn a_deadlock_of_children_that_drain_is_a_panic_after_everything_was_dropped() {
+    for seed in 0..SEEDS {
+        let census = crate::support::Census::default();
+        let (value, below) = (census.tracked(), [census.tracked(), census.tracked()]);
+        let ran = catch_unwind(move || {
+            headcount::testing::Sim::new(seed).run(async move {
+                let outcome = group(async |g| {
+                    let [first, second] = below;
+                    let with_value = g.spawn(async move {
+                        leaves_stuck(first).await;
+                        ok(value)
+                    });
+                    let start = g.start(async |_: Started<()>| {
+                        leaves_stuck(second).await;
+                        Err::<(), _>(Oops("early"))
+                    });
+                    let _ = start.await;
+                    with_value.await.map(drop).map_err(|_| Oops("child"))
+                });
+                outcome.await.unwrap();
+            });
+        });
+        assert!(message(&*ran.unwrap_err()).contains("stuck"));
+        assert_eq!((census.born(), census.living()), (3, 0));
+    }
+}
+
+/// Leaves a child below that never ends, whatever is asked of it.
+async fn leaves_stuck(owned: crate::support::Tracked) {
+    let mut inner = Box::pin(group(async |g| {
+        g.spawn_named("stuck", async move {
+            shield(pending::<()>()).await;
+            drop(owned);
+        });
+        pending::<Result<(), Oops>>().await
+    }));
+    assert!(poll_once(&mut inner).await.is_pending());
+    // Its children have been polled when it is dropped, and so it does not end with it.
+    sleep(secs(1)).await;
+}
+
+/// What has returned is not polled again.
+#[test]
+fn an_opening_or_a_handle_that_has_returned_panics_when_it_is_polled_again() {
+    async fn again<F: Future + Unpin>(mut future: F) -> String {
+        (&mut future).await;
+        let payload = catch(future).await.map(drop).unwrap_err();
+        message(&*payload).to_owned()
+    }
+    sim(1, || async {
+        for text in [
+            again(Box::pin(group(async |_| done()))).await,
+            again(Box::pin(headcount::scope(async |_| done()))).await,
+        ] {
+            assert!(text.contains("boundary was polled again"), "{text}");
+        }
+        let outcome =
+            group(async |g| ok(again(g.spawn(async { ok(String::from("output")) })).await));
+        let text = outcome.await.unwrap();
+        assert!(text.contains("handle was polled again"), "{text}");
+    });
+}
+
+/// Rule 8: begun in one child, polled in its sibling, and then where it was begun.
+#[test]
+fn a_shield_or_a_bracket_that_was_polled_elsewhere_panics_where_it_belongs() {
+    async fn comes_back<F>(future: F) -> String
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let begun: Arc<Mutex<Option<Boxed<()>>>> = Arc::default();
+        let elsewhere = begun.clone();
+        let outcome = group(async |g| {
+            let owner = g.spawn(async move {
+                let mut future: Boxed<()> = Box::pin(future);
+                assert!(poll_once(&mut future).await.is_pending());
+                *begun.lock().unwrap() = Some(future);
+                sleep(secs(2)).await;
+                let future = begun.lock().unwrap().take().unwrap();
+                let payload = catch(future).await.unwrap_err();
+                ok(message(&*payload).to_owned())
+            });
+            sleep(secs(1)).await;
+            let mut future = elsewhere.lock().unwrap().take().unwrap();
+            g.spawn(async move {
+                assert!(poll_once(&mut future).await.is_pending());
+                *elsewhere.lock().unwrap() = Some(future);
+            });
+            ok(owner.await.unwrap())
+        });
+        outcome.await.unwrap()
+    }
+    sim(SEEDS, || async {
+        let shielded = shield(async {
+            let _guard = defer((), async |()| sleep(secs(3)).await);
+            pending::<()>().await;
+        });
+        let bracketed = async {
+            let used = bracket(
+                async { ok(()) },
+                async |_guard| pending::<Result<(), Oops>>().await,
+                async |()| sleep(secs(3)).await,
+            );
+            used.await.unwrap();
+        };
+        for text in [comes_back(shielded).await, comes_back(bracketed).await] {
+            let advice = "await it where it was started, or start it anew";
+            assert!(text.contains(advice), "{text}");
+        }
+    });
 }
 
 /// Rule 8: a shield that was kept aside while its boundary was cancelled is given up.

@@ -1,11 +1,18 @@
 //! `Deferred::close` and `into_inner`: releasing by hand, to the end or half-way.
 
-use std::{future::pending, mem, pin::Pin};
+use std::{
+    future::pending,
+    mem,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use futures_concurrency::future::{Join, Race};
-use headcount::{defer, group, scope, shield, time::sleep, timeout};
+use headcount::{Options, defer, group, scope, shield, time::sleep, timeout};
 
-use crate::support::{Ledger, SEEDS, catch, done, message, poll_for, secs, sim};
+use crate::support::{
+    Ledger, SEEDS, catch, done, drops_later_panicking, message, poll_for, poll_once, secs, sim,
+};
 
 type Closing =
     Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
@@ -233,6 +240,31 @@ fn a_close_that_is_kept_past_its_boundary_is_reported_once() {
         .await;
         let error = outcome.unwrap_err();
         assert_eq!(error.cleanup_failures().len(), 1, "{error}");
+    });
+}
+
+/// Rule 14: its destructor panics when nobody is left who would return that.
+#[test]
+fn a_panic_in_a_close_that_is_kept_past_every_boundary_goes_to_the_hook() {
+    sim(SEEDS, || async {
+        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let hears = heard.clone();
+        let options = Options::new().on_suppressed(move |suppressed| {
+            hears.lock().unwrap().push(suppressed.text().to_owned());
+        });
+        let mut kept = None;
+        let outcome = options.group(async |_| {
+            let guard = defer((), |()| drops_later_panicking("late"));
+            let mut closing: Closing = Box::pin(guard.close());
+            assert!(poll_once(&mut closing).await.is_pending());
+            kept = Some(closing);
+            done()
+        });
+        let error = outcome.await.unwrap_err();
+        assert_eq!(error.cleanup_failures().len(), 1, "{error}");
+        assert!(heard.lock().unwrap().is_empty());
+        drop(kept);
+        assert_eq!(*heard.lock().unwrap(), ["late"]);
     });
 }
 

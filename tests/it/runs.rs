@@ -110,6 +110,12 @@ fn run_inside_a_task_panics_with_advice_on_any_number_of_workers() {
                 "{advice}"
             );
 
+            let bare = block_on(async_std::task::spawn(async {
+                let ran = catch(async { run(async |_| done()) }).await;
+                message(&*ran.unwrap_err()).to_owned()
+            }));
+            assert!(bare.contains("run"), "from a task without a boundary");
+
             let advice = run(async |_| {
                 let ran = catch(async { run(async |_| done()) }).await;
                 ok(message(&*ran.unwrap_err()).to_owned())

@@ -7,7 +7,7 @@ use headcount::{
 };
 
 use crate::support::{
-    Gate, Ledger, Oops, PollCount, SEEDS, block_on, done, ok, secs, shielded_sleep, sim,
+    Flag, Gate, Ledger, Oops, PollCount, SEEDS, block_on, done, ok, secs, shielded_sleep, sim,
 };
 
 /// Case 14.
@@ -293,4 +293,51 @@ fn a_thread_wakes_the_scope_that_it_cancels() {
         outcome.unwrap_err();
         thread.join().unwrap();
     }
+}
+
+/// However long its body and its children have each other to wait for.
+#[test]
+fn a_scope_with_always_something_to_do_lets_others_run() {
+    sim(SEEDS / 10, || async {
+        let outcome = group(async |g| {
+            let others = Flag::default();
+            let inside = others.clone();
+            g.spawn(async move { inside.set() });
+            let busy = scope(async |s| {
+                let mut turns = 0;
+                while !others.is_set() {
+                    s.spawn(async {}).await.unwrap();
+                    turns += 1;
+                    assert!(turns < 10_000, "nobody else runs");
+                }
+                done()
+            });
+            busy.await.map_err(|_| Oops("busy"))
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_reason_says_in_words_why_by_whom_and_what_was_said() {
+    let scope = CancelScope::default();
+    scope.cancel();
+    let mut reason = scope.reason().unwrap();
+    for (kind, words) in [
+        (CancelKind::Explicit, "on request"),
+        (CancelKind::Deadline, "the deadline has passed"),
+        (CancelKind::SiblingFailed, "a child failed"),
+        (CancelKind::BodyFailed, "the body failed"),
+        (
+            CancelKind::Dropped,
+            "what opened it was dropped or polled outside of its place",
+        ),
+        (CancelKind::Shutdown, "the grace of the shutdown has ended"),
+    ] {
+        reason.kind = kind;
+        assert_eq!(reason.to_string(), words);
+    }
+    (reason.by, reason.message) = (Some("fetch".into()), Some("too late".into()));
+    reason.kind = CancelKind::Explicit;
+    assert_eq!(reason.to_string(), "on request (by `fetch`): too late");
 }

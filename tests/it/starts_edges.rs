@@ -2,15 +2,18 @@
 
 use std::{
     future::pending,
-    sync::{Mutex, mpsc::channel},
+    sync::{Arc, Mutex, mpsc::channel},
 };
 
 use futures_concurrency::future::Join;
-use headcount::{GroupError, Started, TaskGroup, cancelled, checkpoint, group, run, time::sleep};
+use headcount::{
+    GroupError, Options, Scope, Started, TaskGroup, cancelled, checkpoint, group, run, scope,
+    time::sleep,
+};
 
 use crate::support::{
-    Ledger, Named, Oops, SEEDS, catch, done, message, ok, on_workers, poll_once, secs, sim,
-    yield_now,
+    Boxed, Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, ends_and_panics_later, message,
+    ok, on_workers, poll_once, secs, sim, yield_now,
 };
 
 type Group = TaskGroup<'static, Oops>;
@@ -145,6 +148,71 @@ fn an_early_failure_that_the_caller_never_heard_of_climbs_when_the_start_is_drop
             ledger.expect(&[(1000, "child failed")]);
         });
     }
+}
+
+/// The same in a scope, whose children do not keep their caller's boundary open: it has ended.
+#[test]
+fn the_early_failure_of_an_inline_child_that_drops_its_caller_is_returned_by_the_scope() {
+    sim(SEEDS, || async {
+        let outcome = scope(async |s: Scope<'static, Oops>| {
+            let caller: Arc<Mutex<Option<Boxed<()>>>> = Arc::default();
+            let (target, inside) = (s.clone(), caller.clone());
+            let mut start: Boxed<()> = Box::pin(async move {
+                let start = target.start(async move |_started: Started<()>| {
+                    drop(inside.lock().unwrap().take().unwrap());
+                    Err::<(), _>(Oops("early"))
+                });
+                let _ = start.await;
+            });
+            assert!(poll_once(&mut start).await.is_pending());
+            *caller.lock().unwrap() = Some(start);
+            sleep(secs(1)).await;
+            assert!(caller.lock().unwrap().is_none());
+            done()
+        });
+        let error = outcome.await.unwrap_err();
+        assert!(error.failures().is_empty());
+        let texts = error.cleanup_failures().iter();
+        let texts: Vec<_> = texts.map(|f| f.error().to_string()).collect();
+        assert_eq!(texts, ["Oops(\"early\")"]);
+    });
+}
+
+/// Rules 14 and 30: the destructors of what a child leaves before it has started. Of its end and a
+/// panic in the destructor of its future the caller has the first, and the hook the other.
+#[test]
+fn a_destructor_that_panics_at_an_early_end_is_told_to_the_caller_or_the_hook() {
+    sim(SEEDS, || async {
+        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let hears = heard.clone();
+        let options = Options::new().on_suppressed(move |suppressed| {
+            hears.lock().unwrap().push(suppressed.text().to_owned());
+        });
+        let outcome = options.group(async |g: Group| {
+            let value = g.start(async |_: Started<()>| ok(PanicOnDrop("value")));
+            let payload = catch(value).await.map(drop).unwrap_err();
+            assert_eq!(message(&*payload), "value");
+
+            let quiet = g.start(|_: Started<()>| ends_and_panics_later(done, "future"));
+            let payload = catch(quiet).await.map(drop).unwrap_err();
+            assert_eq!(message(&*payload), "future");
+            assert!(heard.lock().unwrap().is_empty());
+
+            let failing = || Err::<(), _>(Oops("early"));
+            let failed = g.start(|_: Started<()>| ends_and_panics_later(failing, "after it"));
+            let error = failed.await.unwrap_err();
+            assert_eq!(error.into_error(), Some(Oops("early")));
+            assert_eq!(*heard.lock().unwrap(), ["after it"]);
+
+            let panicking = || -> Result<(), Oops> { panic!("first") };
+            let twice = g.start(|_: Started<()>| ends_and_panics_later(panicking, "second"));
+            let payload = catch(twice).await.map(drop).unwrap_err();
+            assert_eq!(message(&*payload), "first");
+            assert_eq!(*heard.lock().unwrap(), ["after it", "second"]);
+            done()
+        });
+        outcome.await.unwrap();
+    });
 }
 
 /// Rule 2: the target has ended; nothing runs and the start says so.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use headcount::{
-    CancelKind, Options, SupervisedHandle, Supervisor, TaskError, group, scope, supervise,
-    time::sleep, timeout,
+    CancelKind, CancelScope, Options, SupervisedHandle, Supervisor, TaskError, group, scope,
+    shield, supervise, time::sleep, timeout,
 };
 
 use crate::support::{
@@ -175,6 +175,25 @@ fn a_handle_tells_why_its_child_was_cancelled() {
             }
             other => panic!("{other:?}"),
         }
+    });
+}
+
+/// Rule 22: what is asked outside of a shield is not why its handle cancelled the child inside.
+#[test]
+fn a_request_outside_of_a_shield_is_not_the_reason_of_a_child_inside() {
+    sim(SEEDS, || async {
+        let outside = CancelScope::new();
+        outside.cancel_with("outside");
+        let entered = outside.enter(shield(supervise(async |s| {
+            let child = s.spawn(pending::<()>());
+            child.cancel();
+            match child.await {
+                Err(TaskError::Cancelled(reason)) => assert_eq!(reason.message, None),
+                _ => panic!("it was cancelled"),
+            }
+            done()
+        })));
+        entered.await.unwrap().unwrap();
     });
 }
 

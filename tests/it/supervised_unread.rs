@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use headcount::{Options, Suppressed, TaskError, group, supervise, time::sleep};
 
 use crate::support::{
-    Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, message, millis, ok, poll_once, secs,
-    sim, yield_now,
+    Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, ends_and_panics_later, message, millis,
+    ok, poll_once, secs, sim, yield_now,
 };
 
 /// What a hook for suppressed failures was called with.
@@ -201,6 +201,47 @@ fn a_value_that_owns_handles_is_dropped_before_the_errors_are_counted() {
         });
         assert_eq!(outcome.await.names(), ["first", "second"]);
         assert_eq!(hook.seen(), [""; 0]);
+    });
+}
+
+/// Rules 10 and 14: the value has to go for the error's sake, and its destructor panics.
+#[test]
+fn a_value_that_panics_when_it_is_dropped_for_an_error_is_a_panic() {
+    sim(SEEDS, || async {
+        let hook = Hook::default();
+        let outcome = hook.options().supervise(async |s| {
+            drop(s.spawn_named("unread", async { Err::<(), _>(Oops("a")) }));
+            ok(PanicOnDrop("value"))
+        });
+        let payload = catch(outcome).await.map(drop).unwrap_err();
+        assert_eq!(message(&*payload), "value");
+        assert_eq!(hook.seen(), ["unread: error: Oops(\"a\")"]);
+    });
+}
+
+/// Rule 14: of two panics of one child the first is the handle's; of an error and a panic, the panic.
+#[test]
+fn what_the_destructor_of_a_child_adds_to_its_end_is_returned_by_the_boundary() {
+    sim(SEEDS, || async {
+        let outcome = supervise(async |s| {
+            let twice = ends_and_panics_later(|| -> Result<(), Oops> { panic!("first") }, "second");
+            match s.spawn_named("twice", twice).await {
+                Err(TaskError::Panicked(payload)) => assert_eq!(message(&*payload), "first"),
+                _ => panic!("the first panic was not its handle's"),
+            }
+            let failed = ends_and_panics_later(|| Err::<(), _>(Oops("error")), "panic");
+            match s.spawn_named("failed", failed).await {
+                Err(TaskError::Panicked(payload)) => assert_eq!(message(&*payload), "panic"),
+                _ => panic!("the panic was not its handle's"),
+            }
+            done()
+        });
+        let outcome = outcome.await;
+        assert_eq!(outcome.names(), ["error"]);
+        let error = outcome.unwrap_err();
+        let texts = error.cleanup_failures().iter();
+        let texts: Vec<_> = texts.map(|f| f.error().to_string()).collect();
+        assert_eq!(texts, ["second"]);
     });
 }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use headcount::{
-    CancelScope, Instant, checkpoint, current_deadline, defer, group, is_cancelled, move_on_after,
-    shield, time::sleep, time::sleep_until, timeout, timeout_at,
+    Boundary, CancelScope, Instant, checkpoint, current_deadline, defer, group, is_cancelled,
+    is_shutting_down, move_on_after, shield, time::sleep, time::sleep_until, timeout, timeout_at,
 };
 
 use crate::support::{Ledger, PollCount, SEEDS, catch, message, secs, sim};
@@ -140,6 +140,52 @@ fn of_nested_timeouts_of_zero_only_the_outermost_reports() {
             sleep(secs(1)).await;
         }
         ledger.expect(&[(0, "sleep cut"), (1000, "sleep cut")]);
+    });
+}
+
+/// Rule 28: one that has its boundary already, and one around that is cancelled without a deadline.
+#[test]
+fn a_timeout_of_zero_leaves_it_to_a_boundary_around_that_is_over_or_cancelled() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outer = timeout(secs(0), async {
+            // Asks for its boundary.
+            assert_eq!(current_deadline(), Some(Instant::now()));
+            let inner = timeout(secs(0), ledger.forever("inner")).await;
+            ledger.note("between the two");
+            inner
+        });
+        outer.await.map(drop).unwrap_err();
+        let scope = CancelScope::new();
+        let entered = scope.enter(async {
+            scope.cancel();
+            let expired = timeout(secs(0), ledger.forever("cancelled")).await;
+            ledger.note("went on");
+            expired
+        });
+        entered.await.map(drop).unwrap_err();
+        ledger.expect(&[(0, "inner cut"), (0, "cancelled cut")]);
+    });
+}
+
+/// Rule 24: with a boundary and without.
+#[test]
+fn a_first_poll_is_asked_to_stop_as_what_is_around_its_timeout_is() {
+    sim(SEEDS, || async {
+        assert!(!is_shutting_down());
+        let outcome = group(async |g| {
+            for asked in [false, true] {
+                let bare = timeout(secs(1), async { is_shutting_down() });
+                let placed = timeout(secs(1), async {
+                    (Boundary::current().is_some(), is_shutting_down())
+                });
+                assert_eq!(bare.await.unwrap(), asked);
+                assert_eq!(placed.await.unwrap(), (true, asked));
+                g.shutdown(secs(9));
+            }
+            Ok::<_, ()>(())
+        });
+        outcome.await.unwrap();
     });
 }
 

@@ -179,6 +179,32 @@ fn a_closure_that_has_not_begun_when_it_is_cancelled_never_runs() {
     assert!(begun.is_set() && unbegun.is_set(), "both were tried");
 }
 
+/// Rule 31: nor if its awaiter is polled on, because something beside it has to drain.
+#[test]
+fn a_closure_that_was_taken_back_does_not_run_while_its_awaiter_is_polled_on() {
+    sim(SEEDS, || async {
+        let (ran, ledger) = (Flag::default(), Ledger::open());
+        let inside = ran.clone();
+        let cancelled = CancelScope::new();
+        cancelled.cancel();
+        let outcome = cancelled.enter(async {
+            let mut closure = pin!(unblock(move || inside.set()));
+            let mut drains = pin!(group(async |_| {
+                let _guard = ledger.deferred("beside", secs(2));
+                pending::<Result<(), Oops>>().await
+            }));
+            std::future::poll_fn(|cx| {
+                assert!(closure.as_mut().poll(cx).is_pending());
+                drains.as_mut().poll(cx)
+            })
+            .await
+        });
+        assert!(outcome.await.is_err());
+        assert!(!ran.is_set());
+        ledger.expect(&[(0, "beside releasing"), (2000, "beside released")]);
+    });
+}
+
 /// Rule 1: dropped by a foreign race, its boundary waits for the closure; the value is lost.
 #[test]
 fn the_boundary_of_an_unblock_dropped_by_a_race_waits_for_the_closure() {

@@ -64,7 +64,7 @@ fn block(heard: &Receiver<Stall>) -> Stall {
 }
 
 /// The first report of that kind, for which it blocks its thread.
-fn find(heard: &Receiver<Stall>, wanted: impl Fn(&Stall) -> bool) -> Stall {
+fn find(heard: &Receiver<Stall>, mut wanted: impl FnMut(&Stall) -> bool) -> Stall {
     let end = Instant::now() + LIMIT;
     loop {
         let rest = end.saturating_duration_since(Instant::now());
@@ -196,12 +196,18 @@ fn a_supervised_child_is_reported() {
 #[test]
 fn of_a_child_in_a_scope_and_the_task_around_it_the_child_is_blamed_alone() {
     let (watchdog, heard) = watch_named("nested");
-    let heard = run(async |g| {
+    let (heard, before) = run(async |g| {
         let around = g.spawn_named("nested around", async move {
             let opened = scope(async |s| {
                 let inside = s.spawn_named("nested inside", async move {
-                    assert!(!block(&heard).is_over());
-                    Ok::<_, headcount::JoinError>(heard)
+                    // The task around may be late by itself before this begins, if the machine is slow.
+                    let mut before = 0;
+                    let stuck = find(&heard, |stall| {
+                        before += usize::from(stall.name() == Some("nested around"));
+                        stall.name() == Some("nested inside")
+                    });
+                    assert!(!stuck.is_over());
+                    Ok::<_, headcount::JoinError>((heard, before))
                 });
                 inside.await
             });
@@ -213,7 +219,8 @@ fn of_a_child_in_a_scope_and_the_task_around_it_the_child_is_blamed_alone() {
     let over = find(&heard, Stall::is_over);
     assert_eq!(over.name(), Some("nested inside"));
     drop(watchdog);
-    assert_eq!(heard.iter().count(), 0, "who is around is excused");
+    // If it was reported before, so is its end.
+    assert_eq!(heard.iter().count(), before, "who is around is excused");
 }
 
 /// Each has polled before the other blocks, so both are known by then.

@@ -130,6 +130,18 @@ pub async fn drops_later_panicking(text: &'static str) {
     std::future::pending::<()>().await;
 }
 
+/// A future that ends at once as `end` does, and whose destructor panics all the same.
+pub fn ends_and_panics_later<T>(
+    end: impl FnOnce() -> T,
+    text: &'static str,
+) -> impl Future<Output = T> {
+    let (owned, mut end) = (PanicOnDrop(text), Some(end));
+    poll_fn(move |_| {
+        let _ = &owned;
+        Poll::Ready(end.take().expect("polled once")())
+    })
+}
+
 /// Closed until somebody opens it, from any thread.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<Mutex<GateState>>);

@@ -11,8 +11,8 @@ mod workers;
 
 pub use fail::{Named, Oops, done, message, ok};
 pub use futures::{
-    Gate, PanicOnDrop, PollCount, Relay, catch, drops_later_panicking, poll_for, poll_once,
-    yield_now,
+    Gate, PanicOnDrop, PollCount, Relay, catch, drops_later_panicking, ends_and_panics_later,
+    poll_for, poll_once, yield_now,
 };
 pub use layers::{Boxed, Layer, nested, nested_with_owners, nestings, shielded_sleep};
 pub use ledger::Ledger;

@@ -51,8 +51,8 @@ impl Env {
         resource: Tracked,
     ) -> impl Future<Output = Result<(), String>> + Send + use<> {
         /// Notes when the release is dropped half-way.
-        struct Unfinished(Ledger, Id);
-        impl Drop for Unfinished {
+        struct Unfinished<'a>(&'a Ledger, Id);
+        impl Drop for Unfinished<'_> {
             fn drop(&mut self) {
                 self.0.note(Event::Cut(self.1));
             }
@@ -60,7 +60,7 @@ impl Env {
         async move {
             let _resource = resource;
             self.ledger.note(Event::Releasing(id));
-            let unfinished = Unfinished(self.ledger.clone(), id);
+            let unfinished = Unfinished(&self.ledger, id);
             if release.nested {
                 let env = self.clone();
                 let inner = headcount::group(async move |g: TaskGroup<'static, Oops>| {
@@ -71,6 +71,7 @@ impl Env {
             } else {
                 self.sleep(id, release.takes).await;
             }
+            // It owns nothing.
             std::mem::forget(unfinished);
             let ended = |ending| self.ledger.note(Event::Released(id, ending));
             match release.ends {

@@ -24,7 +24,13 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
 /// below an inner boundary after the code around it was dropped.
 fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
     let shape = &story.shape;
-    let joined = |id| story.place(id, |event| matches!(event, Event::Joined(..)));
+    // An inline child is memory of its scope: dropped half-way with that by a foreign combinator it ends
+    // there, and what it leaves belongs to the boundaries around.
+    let joined = |id| {
+        let joined = story.place(id, |event| matches!(event, Event::Joined(..)))?;
+        let lost = story.lost(id).is_some_and(|lost| lost < joined);
+        (!lost).then_some(joined)
+    };
     let ends: BTreeMap<Id, [Option<usize>; 3]> = shape
         .sites
         .iter()
