@@ -21,6 +21,7 @@ pub(crate) fn record(on: bool) {
     RECORDED.store(on, Relaxed);
 }
 
+#[cfg(all(feature = "async-std", not(any(loom, shuttle))))]
 pub(crate) fn are_recorded() -> bool {
     RECORDED.load(Relaxed)
 }
