@@ -49,7 +49,7 @@ fn a_child_is_woken_by_the_waker_of_its_last_poll_alone() {
 #[test]
 fn an_output_is_taken_once_and_its_handle_still_leaves() {
     let group = Node::new(Kind::Group, Location::caller(), Plan::default());
-    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(group)) else {
+    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(&group)) else {
         panic!("the group is open");
     };
     let (child, handle) = (admitted.child, admitted.handle);
@@ -93,7 +93,7 @@ fn the_memory_of_a_task_is_freed_by_the_last_of_its_handle_and_its_chunk() {
 
     for handle_leaves_first in [true, false] {
         let group = Node::new(Kind::Group, Location::caller(), Plan::default());
-        let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(group)) else {
+        let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(&group)) else {
             panic!("the group is open");
         };
         let (child, handle) = (admitted.child, admitted.handle);
