@@ -17,6 +17,10 @@ impl Luggage {
         Luggage
     }
 
+    #[allow(
+        clippy::extra_unused_type_parameters,
+        reason = "what does carry something gives the outcome of a group with this error"
+    )]
     #[inline(always)]
     pub(crate) fn around<E, F>(self, future: F) -> F {
         future

@@ -232,7 +232,7 @@ impl Node {
                 inherited,
                 ..Inside::default()
             }),
-            mark: crate::trace::Mark::default(),
+            mark: crate::trace::Mark::new(),
             _memory: Memory::new(),
         })
     }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use crate::kernel::node::Node;
 
 /// The span of a boundary.
-#[derive(Default)]
 pub(crate) struct Mark;
 
 impl Mark {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Mark
+    }
+
     #[inline(always)]
     pub(crate) fn requested(&self, _node: &Node) {}
 

@@ -18,10 +18,13 @@ use crate::{
 };
 
 /// The span of a boundary, while it is open and somebody listens.
-#[derive(Default)]
 pub(crate) struct Mark(Mutex<Option<Span>>);
 
 impl Mark {
+    pub(crate) fn new() -> Self {
+        Mark(Mutex::new(None))
+    }
+
     pub(super) fn span(&self) -> Option<Span> {
         let span = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         span.clone()
