@@ -70,7 +70,7 @@ fn an_output_is_taken_once_and_its_handle_still_leaves() {
 }
 
 fn spawn(group: &Arc<Node>) -> CellRef {
-    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(&group)) else {
+    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(group)) else {
         panic!("the group is open");
     };
     admitted.handle.leave(|| ());
