@@ -57,10 +57,15 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        match this.wakes.begin_poll(this.child.cell(), cx.waker()) {
+        let polled = match this.wakes.begin_poll(this.child.cell(), cx.waker()) {
             None => this.child.poll(cx),
             Some(waker) => this.child.poll(&mut Context::from_waker(waker)),
+        };
+        if polled.is_ready() {
+            // It is not dropped any more; see `tasks`.
+            *this.wakes = Wakes::default();
         }
+        polled
     }
 }
 

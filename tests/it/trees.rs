@@ -407,7 +407,7 @@ fn it_is_written_as_a_tree_with_equal_children_in_one_line() {
             let expected = "\
 group `server` at HERE: running; 5 of 5 children left, at most 9 at a time, 0 in line; 1.0s old
 ├─ task at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns (3 like this)
-├─ task `crawler` at HERE: waiting; 1.0s old, polls: 2, busy: 0.0ns
+├─ task `crawler` at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns
 │  └─ scope at HERE: closing; 1 of 1 children left; 1.0s old, closing for 1.0s
 │     └─ task `page` at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns
 └─ task `late` at HERE: ready; 0.0ns old, polls: 0, busy: 0.0ns";

@@ -15,7 +15,7 @@ use headcount::{
     tree::{EntryKind, EntryState},
 };
 
-use crate::support::{Oops, done, on_workers, yield_now};
+use crate::support::{Oops, done, on_workers, spin_until, yield_now};
 
 const LOOKS: usize = 10_000;
 const THREADS: usize = 8;
@@ -254,33 +254,26 @@ fn times_are_kept_of_what_begins_while_they_are_recorded() {
                     }
                     told.recv().await.unwrap();
                 });
-                let looks = g.spawn_blocking(move |_| {
-                    let poll = || tree().find("stuck").and_then(|entry| entry.polling_for);
-                    let first = loop {
-                        match poll() {
-                            Some(poll) => break poll,
-                            None => thread::yield_now(),
-                        }
-                    };
-                    while poll() <= Some(first) {
-                        thread::yield_now();
+                // (The body has a thread of its own.)
+                let poll = || tree().find("stuck").and_then(|entry| entry.polling_for);
+                let first = loop {
+                    match poll() {
+                        Some(poll) => break poll,
+                        None => thread::yield_now(),
                     }
-                    go_on.store(true, Ordering::Release);
-                    // Its poll has ended.
-                    while poll().is_some() {
-                        thread::yield_now();
-                    }
-                    let tree = tree();
-                    let stuck = tree.find("stuck").unwrap();
-                    assert_eq!(stuck.polls, Some(1));
-                    assert!(
-                        stuck.busy > Some(first) && stuck.age >= stuck.busy,
-                        "{tree}"
-                    );
-                    assert_eq!(tree.find("before").unwrap().age, None);
-                    tell.send_blocking(()).unwrap();
-                });
-                looks.await.unwrap();
+                };
+                spin_until(|| poll() > Some(first));
+                go_on.store(true, Ordering::Release);
+                spin_until(|| poll().is_none());
+                let tree = tree();
+                let entry = tree.find("stuck").unwrap();
+                assert_eq!(entry.polls, Some(1));
+                assert!(
+                    entry.busy > Some(first) && entry.age >= entry.busy,
+                    "{tree}"
+                );
+                assert_eq!(tree.find("before").unwrap().age, None);
+                tell.send(()).await.unwrap();
                 stuck.await.unwrap();
                 done()
             });
