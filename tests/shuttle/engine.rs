@@ -4,7 +4,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -226,6 +226,9 @@ impl<S: Scheduler> Scheduler for Rules<S> {
 
 /// Blocks a thread of the program on a future, and polls it once for each wake (shuttle's `block_on`
 /// does not: a wait for a mutex inside the future wakes it too, or takes a wake away).
+///
+/// All threads of the program share one of the system. So while one of them unwinds, a mutex that another
+/// lets go of is poisoned, which means nothing here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     #[derive(Default)]
     struct Signal {
@@ -235,7 +238,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
     impl Wake for Signal {
         fn wake(self: Arc<Self>) {
-            *self.woken.lock().unwrap() = true;
+            *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
             self.wakes.notify_one();
         }
     }
@@ -247,8 +250,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        let woken = signal.woken.lock().unwrap();
-        let mut woken = signal.wakes.wait_while(woken, |woken| !*woken).unwrap();
+        let woken = signal.woken.lock();
+        let woken = woken.unwrap_or_else(PoisonError::into_inner);
+        let woken = signal.wakes.wait_while(woken, |woken| !*woken);
+        let mut woken = woken.unwrap_or_else(PoisonError::into_inner);
         *woken = false;
     }
 }

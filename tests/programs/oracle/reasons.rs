@@ -83,6 +83,7 @@ fn deadline(story: &Story<'_>, id: Id) -> Option<usize> {
     let ticks = match story.shape.site(id).kind {
         Kind::Group { deadline, .. } => deadline,
         Kind::Scope { timeout, .. } => timeout,
+        Kind::Timeout(ticks) => Some(ticks),
         _ => None,
     };
     let entered = story.place(id, |event| matches!(event, Event::Entered(_)))?;

@@ -98,6 +98,18 @@ fn a_lost_reason_is_noticed() {
     });
 }
 
+/// Who awaits the child (8) is shielded (6), and so hears of the timeout (2) around its group (4).
+#[test]
+fn a_lost_reason_of_a_child_that_a_timeout_cancelled_is_noticed() {
+    let child = super::spawn(vec![Act::Sleep(3)]);
+    let awaits = Act::Shield(Block::of(vec![child, Act::Await]));
+    let inner = Block::of(vec![opened(Opener::Supervise, None, vec![awaits])]);
+    let program = Program::new(true, Block::of(vec![Act::Timeout(1, inner)]));
+    complains(&program, "8 gives the reason None", |entries| {
+        replace(entries, is_reason(8), Event::Because(8, None));
+    });
+}
+
 #[test]
 fn a_reason_that_has_not_happened_is_noticed() {
     for wrong in [Reason::Deadline, Reason::Shutdown, Reason::BodyFailed] {
