@@ -19,7 +19,7 @@ use std::{
     panic::Location,
     ptr::NonNull,
     // Models need not see it: nothing follows from it.
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicU8},
     task::Waker,
 };
 
@@ -61,6 +61,11 @@ const LOST: u32 = 1 << 11;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
 
+/// In `shown`: its code is running.
+const RUNNING: u8 = 1;
+/// In `shown`: its polls are timed.
+const TIMED: u8 = 1 << 1;
+
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -73,8 +78,8 @@ pub(crate) enum End {
 /// What is shared about one child.
 pub(crate) struct Cell {
     flags: AtomicU32,
-    /// Its code is running. Written by the child, and only shown.
-    running: AtomicBool,
+    /// `RUNNING` and `TIMED`, for looks at the tree. Written by the child alone.
+    shown: AtomicU8,
     /// How many bytes behind the begin of its chunk it stands; see `roster`.
     pub(super) distance: u16,
     /// Is there a task? Whose it is, see invariant 5.
@@ -111,7 +116,7 @@ impl Cell {
     pub(super) fn new(distance: u16, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
-            running: AtomicBool::new(false),
+            shown: AtomicU8::new(0),
             distance,
             has_task: UnsafeCell::new(false),
             output: UnsafeCell::new(MaybeUninit::uninit()),
@@ -172,13 +177,28 @@ impl Cell {
         })
     }
 
-    #[inline]
-    pub(super) fn set_running(&self, running: bool) {
-        self.running.store(running, Ordering::Relaxed);
+    /// The code of the child begins to run. True if that is to be timed.
+    #[inline(always)]
+    pub(super) fn begin_run(&self) -> bool {
+        let shown = self.shown.load(Ordering::Relaxed);
+        self.shown.store(shown | RUNNING, Ordering::Relaxed);
+        shown & TIMED != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn end_run(&self) -> bool {
+        let shown = self.shown.load(Ordering::Relaxed);
+        self.shown.store(shown & !RUNNING, Ordering::Relaxed);
+        shown & TIMED != 0
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.running.load(Ordering::Relaxed)
+        self.shown.load(Ordering::Relaxed) & RUNNING != 0
+    }
+
+    /// Its polls are timed. Before it is given out.
+    pub(super) fn time(&self) {
+        self.shown.store(TIMED, Ordering::Relaxed);
     }
 
     /// Has the child returned `Pending`, or made its node?

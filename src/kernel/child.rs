@@ -28,8 +28,7 @@ use super::{
     node::{Kind, Node, Plan},
     obligations::{Stage, poll_owed},
     roster::{CellRef, End},
-    threads,
-    times::Timed,
+    threads, times,
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
@@ -177,16 +176,20 @@ impl Spot<'_> {
 
     /// Runs code of the user in this child's frame.
     #[inline(always)]
-    fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R, Payload> {
-        self.cell.set_running(true);
+    fn enter<R>(&self, is_poll: bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
+        if self.cell.begin_run() {
+            times::begin(*self, is_poll);
+        }
         let result = Frame::Child(*self).catch(f);
-        self.cell.set_running(false);
+        if self.cell.end_run() {
+            times::end(*self);
+        }
         result
     }
 
     /// The same; true if it did not panic.
     fn guard(&self, f: impl FnOnce()) -> bool {
-        match self.enter(f) {
+        match self.enter(false, f) {
             Ok(()) => true,
             Err(payload) => {
                 self.record_panic(payload);
@@ -282,12 +285,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if matches!(this.phase, Phase::Done) {
-            return Poll::Ready(());
-        }
-        // Until it is done, the child keeps its cell.
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
-        let _polling = super::polls::Polling::of_child(this.cell.info());
+        let _polling = match this.phase {
+            Phase::Done => None,
+            // Until it is done, the child keeps its cell.
+            _ => Some(super::polls::Polling::of_child(this.cell.info())),
+        };
         loop {
             let (spot, may_drop) = match this.phase {
                 Phase::Fresh | Phase::Running => {
@@ -311,8 +314,7 @@ where
             let rests = draining
                 .as_ref()
                 .is_some_and(|node| node.only_orphans_drain());
-            let timed = Timed::begin(spot);
-            let polled = spot.enter(|| {
+            let polled = spot.enter(true, || {
                 if rests {
                     return Poll::Pending;
                 }
@@ -325,9 +327,6 @@ where
                     this.future.set(None);
                 })
             });
-            if let Some(timed) = timed {
-                timed.end(spot);
-            }
             let end = match polled {
                 Ok(Poll::Pending) if spot.pause(draining, cx) => continue,
                 Ok(Poll::Pending) => return Poll::Pending,

@@ -207,12 +207,14 @@ pub(crate) struct Plan {
 impl Node {
     pub(crate) fn new(kind: Kind, location: &'static Location<'static>, plan: Plan) -> Arc<Node> {
         let inherited = Inheritance::new(plan.salvage, plan.on_suppressed);
+        let warns = plan.warn.is_some();
+        let warning = plan.warn.and_then(Warning::after);
         Arc::new(Node {
             kind,
             name: plan.name,
             location,
             limited: plan.limit.is_some(),
-            warns: plan.warn.is_some(),
+            warns,
             grace: plan.grace,
             place: OnceLock::new(),
             state: AtomicU32::new(match kind {
@@ -226,9 +228,7 @@ impl Node {
             inside: Lock::new(Inside {
                 ledger: Ledger::with_limit(plan.limit),
                 deadline: plan.deadline,
-                warning: plan
-                    .warn
-                    .map(|after| Box::new(Warning { after, next: None })),
+                warning,
                 inherited,
                 ..Inside::default()
             }),
@@ -253,7 +253,7 @@ impl Node {
             None => parent.graced_around().cloned(),
         });
         if runtime.records_times() {
-            self.inside.lock().times = Some(Box::new(NodeTimes::new(runtime.now())));
+            self.note_entry(&runtime);
         }
         let place = Place {
             parent,
@@ -261,6 +261,12 @@ impl Node {
             runtime,
         };
         self.place.set(place).is_ok()
+    }
+
+    #[cold]
+    fn note_entry(&self, runtime: &Runtime) {
+        let times = NodeTimes::new(runtime.now());
+        self.inside.lock().times = Some(Box::new(times));
     }
 
     /// The nearest boundary around that has a grace.

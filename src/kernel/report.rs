@@ -18,6 +18,13 @@ pub(super) struct Warning {
     pub(super) next: Option<(Instant, Instant)>,
 }
 
+impl Warning {
+    #[cold]
+    pub(super) fn after(after: Duration) -> Option<Box<Self>> {
+        Some(Box::new(Warning { after, next: None }))
+    }
+}
+
 impl Inside {
     /// The body has ended: this is when the wait for the rest begins.
     #[inline]

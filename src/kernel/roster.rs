@@ -287,6 +287,8 @@ impl Roster {
         // SAFETY: the cell is the chunk's own memory, and nobody has been told of it (invariant 5).
         unsafe { cell.write(Cell::new(distance(index) as u16, info, daemon)) };
         if this.times.is_some() {
+            // SAFETY: it was just written.
+            unsafe { cell.as_ref() }.time();
             this.stamp(index);
         }
         this.given.store(index + 1, Ordering::Relaxed);

@@ -70,6 +70,7 @@ impl Node {
         earliest(self.cancel_due(), warning.map(|(_, at)| at))
     }
 
+    #[inline]
     fn cancel_due(&self) -> Option<Instant> {
         if self.has(OWN) {
             return None;

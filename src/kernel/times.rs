@@ -100,31 +100,26 @@ impl NodeTimes {
     }
 }
 
-/// When a poll began that is timed.
-pub(super) struct Timed(u64);
-
-impl Timed {
-    #[inline(always)]
-    pub(super) fn begin(spot: Spot<'_>) -> Option<Self> {
-        spot.cell().times().map(|times| Timed::of(spot, times))
-    }
-
-    #[cold]
-    fn of(spot: Spot<'_>, times: &Times) -> Self {
-        let began = nanos(spot.group().with_runtime(Runtime::now));
+/// The code of a child begins to run that is timed: a poll, or a destructor.
+#[cold]
+pub(super) fn begin(spot: Spot<'_>, is_poll: bool) {
+    if let Some(times) = spot.cell().times() {
         let polls = times.polls.load(Relaxed);
-        times.polls.store(polls.saturating_add(1), Relaxed);
-        times.polled.store(began, Relaxed);
-        Timed(began)
+        times
+            .polls
+            .store(polls.saturating_add(is_poll.into()), Relaxed);
+        let now = nanos(spot.group().with_runtime(Runtime::now));
+        times.polled.store(now, Relaxed);
     }
+}
 
-    #[cold]
-    pub(super) fn end(self, spot: Spot<'_>) {
-        if let Some(times) = spot.cell().times() {
-            let now = nanos(spot.group().with_runtime(Runtime::now));
-            let busy = times.busy.load(Relaxed) + now.saturating_sub(self.0);
-            times.busy.store(busy, Relaxed);
-            times.polled.store(0, Relaxed);
-        }
+#[cold]
+pub(super) fn end(spot: Spot<'_>) {
+    if let Some(times) = spot.cell().times() {
+        let now = nanos(spot.group().with_runtime(Runtime::now));
+        let took = now.saturating_sub(times.polled.load(Relaxed));
+        let busy = times.busy.load(Relaxed) + took;
+        times.busy.store(busy, Relaxed);
+        times.polled.store(0, Relaxed);
     }
 }
