@@ -327,13 +327,21 @@ fn a_group_that_cannot_register_goes_on_with_a_warning() {
         || {
             log::set_logger(&Print).unwrap();
             log::set_max_level(log::LevelFilter::Warn);
-            // The runtime opens what it needs.
-            let warm = run(async |g| {
-                g.spawn(sleep(Duration::from_millis(1)));
-                Ok::<_, Infallible>(())
-            });
-            warm.unwrap();
-            let files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+            // The runtime opens what it needs, and its threads, as they begin, read a file or two: until
+            // nobody has one to give back.
+            let mut files = Vec::new();
+            loop {
+                let warm = run(async |g| {
+                    g.spawn(sleep(Duration::from_millis(1)));
+                    Ok::<_, Infallible>(())
+                });
+                warm.unwrap();
+                let before = files.len();
+                files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+                if files.len() == before {
+                    break;
+                }
+            }
             assert!(!files.is_empty());
             let options = Options::new().limit(1).stop_on_signals(AN_HOUR);
             let outcome = options.run(async |g| g.spawn(async { Ok(42) }).await);
