@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::node::{Inside, Node};
-use crate::{time::Instant, tree::TaskTree};
+use crate::{panics, time::Instant, tree::TaskTree};
 
 /// When a boundary that is closing warns.
 pub(super) struct Warning {
@@ -83,9 +83,13 @@ impl Node {
             .as_ref()
             .map_or_else(String::new, |name| format!(" `{name}`"));
         let tree = TaskTree::below(self);
-        log::warn!(
-            "headcount: the boundary{name} opened at {} {what}:\n{tree}",
-            self.location
-        );
+        // The log is anybody's code, and the opener that calls this must not unwind.
+        let told = panics::catch(|| {
+            log::warn!(
+                "headcount: the boundary{name} opened at {} {what}:\n{tree}",
+                self.location
+            );
+        });
+        told.unwrap_or_else(panics::discard);
     }
 }

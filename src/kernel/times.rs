@@ -1,5 +1,5 @@
 //! When children and boundaries began, and how long their polls took: kept only if somebody asked for
-//! it, since each look at the clock costs as much as a tenth of a child.
+//! it, since the clock is not free.
 //!
 //! Invariants
 //! 1. Whether a chunk has a table of times is decided when it is made, and does not change.

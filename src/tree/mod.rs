@@ -304,12 +304,15 @@ impl TaskTree {
 
     /// Prints it to the standard error, in colours if that is a terminal and `NO_COLOR` is not set.
     pub fn print(&self) {
-        use std::io::{IsTerminal, stderr};
-        match stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+        use std::io::{IsTerminal, Write, stderr};
+        let printed = match stderr().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
         {
-            true => eprintln!("{self:#}"),
-            false => eprintln!("{self}"),
-        }
+            true => writeln!(stderr(), "{self:#}"),
+            false => writeln!(stderr(), "{self}"),
+        };
+        // Nobody can be told that the standard error is gone.
+        _ = printed;
     }
 }
 
