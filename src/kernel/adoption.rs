@@ -336,7 +336,18 @@ pub(super) fn orphan_all(start: Arc<Node>) {
         for obligation in node.take_begun() {
             hand_over(node.parent().cloned(), &node.runtime(), obligation);
         }
+        lose_inline_children(&node);
         settle(node);
+    }
+}
+
+/// Nobody polls the inline children of an orphan again, and if it was forgotten, nobody drops them. Who
+/// awaits them is told at once: that may be what the end of the orphan waits for. If a poll goes on,
+/// its end sees to it.
+fn lose_inline_children(node: &Node) {
+    if node.kind == Kind::Scope && !node.is_being_polled() {
+        let chunks = node.with_roster(|roster| roster.chunks());
+        chunks.iter().for_each(Walk::lose_all);
     }
 }
 
@@ -344,13 +355,14 @@ pub(super) fn orphan_all(start: Arc<Node>) {
 /// was.
 pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
     inline_subs(&node, true).into_iter().for_each(orphan_all);
+    lose_inline_children(&node);
     settle(node);
 }
 
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 fn settle(mut node: Arc<Node>) {
     loop {
-        let (closed, opener, estate, owed, counted_in, lost) = {
+        let (closed, opener, estate, owed, counted_in) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -370,11 +382,6 @@ fn settle(mut node: Arc<Node>) {
                 left.into_iter().for_each(Node::forget_release);
                 continue;
             }
-            // If the scope was forgotten, nobody will poll them again.
-            let lost = match node.kind {
-                Kind::Scope => inside.ledger.roster.chunks(),
-                _ => Vec::new(),
-            };
             let closed = inside.ledger.close();
             // Somebody may poll it all the same, where it does not belong any more.
             let opener = inside.opener.take();
@@ -382,10 +389,9 @@ fn settle(mut node: Arc<Node>) {
             let owed = inside.owed.take();
             let estate = inside.inherited.leave();
             let counted_in = inside.counted_in.take();
-            (closed, opener, estate, owed, counted_in, lost)
+            (closed, opener, estate, owed, counted_in)
         };
         closed.into_iter().for_each(Closed::tell);
-        lost.iter().for_each(Walk::lose_all);
         opener.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.
         bequeath(&node, estate, owed);

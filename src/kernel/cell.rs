@@ -56,7 +56,7 @@ const STORED: u32 = 1 << 9;
 /// The chunk keeps no tasks any more. Set once, when it gives them up, never cleared.
 const LEFT_OUT: u32 = 1 << 10;
 /// The memory of an inline child is forgotten: it ends no more, and its handle says cancelled. Set
-/// by who settles its scope, never cleared; `DONE` counts for more.
+/// once its scope is an orphan, never cleared; `DONE` counts for more.
 const LOST: u32 = 1 << 11;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;

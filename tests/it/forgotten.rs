@@ -8,6 +8,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use futures_concurrency::future::Join;
+
 use headcount::{
     Boundary, GroupError, Options, Started, defer, group, scope, shield, time::sleep, timeout,
 };
@@ -235,6 +237,44 @@ fn who_waits_for_a_child_of_a_forgotten_scope_is_told_that_it_is_cancelled() {
         .await;
         outcome.unwrap();
         ledger.expect_in_any_order(&[(1000, "joined"), (1000, "not started")]);
+    });
+}
+
+/// The same if the end of the scope waits for who waits: for a child that is starting from its
+/// body, or for one of a group in there.
+#[test]
+fn who_waits_below_a_forgotten_scope_for_its_child_is_told_that_it_is_cancelled() {
+    sim(SEEDS, || async {
+        let (ledger, census) = (Ledger::open(), Census::default());
+        let outcome = group(async |outer| {
+            let mut lost: Opening<Oops> = Box::pin(scope(async |s| {
+                let child = s.spawn(pending::<()>());
+                let (starting, inside) = (census.tracked(), ledger.clone());
+                let start = outer.start(async move |_started: Started<()>| {
+                    let start = s.start(async |_started: Started<()>| pending::<()>().await);
+                    let _ = start.await;
+                    drop(starting);
+                });
+                let waits = group(async move |g| {
+                    g.spawn(async move {
+                        assert!(shield(child).await.unwrap_err().is_cancelled());
+                        inside.note("joined");
+                    });
+                    pending::<Result<(), Oops>>().await
+                });
+                let _ = (start, waits).join().await;
+                done()
+            }));
+            assert!(poll_once(&mut lost).await.is_pending());
+            sleep(secs(1)).await;
+            mem::forget(lost);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(1000, "joined")]);
+        assert_eq!((census.born(), census.living()), (1, 0));
+        assert_eq!(ledger.now(), 1000);
     });
 }
 
