@@ -12,7 +12,8 @@ pub struct GroupStats {
     pub spawned: u64,
     /// Children that have not ended, those that wait in line under a limit included.
     pub living: usize,
-    /// The most children that lived at one time.
+    /// The most children that lived at one time. Of as many as 64 one may be missing, of 128 two, and
+    /// so on.
     pub peak: usize,
 }
 

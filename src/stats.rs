@@ -28,7 +28,7 @@ pub struct Stats {
     /// had to wait for what was left below.
     pub adopted: u64,
     /// The most children that lived in one group at a time, of groups that have ended. Those that go on
-    /// tell theirs: [`GroupStats::peak`](crate::GroupStats::peak).
+    /// tell theirs, as exact as this: [`GroupStats::peak`](crate::GroupStats::peak).
     pub peak: usize,
 }
 

@@ -74,11 +74,11 @@ impl Node {
 
     /// A child has ended and published its end: gives up its place, and counts it out last.
     #[inline]
-    pub(super) fn child_left(self: &Arc<Self>, cell: &CellRef) {
+    pub(super) fn child_left(self: &Arc<Self>, cell: &CellRef, daemon: bool) {
         if self.limited {
             self.vacate(cell);
         }
-        if self.count.leave(cell.is_daemon()) {
+        if self.count.leave(daemon) {
             self.something_left();
         }
     }
@@ -106,7 +106,8 @@ impl Node {
     /// Waits for the children; once only daemons are left, these are asked to end.
     pub(super) fn wait_for_children(&self) {
         let chunks = {
-            let inside = self.inside.lock();
+            let mut inside = self.inside.lock();
+            inside.ledger.settle_peak(&self.count);
             match self.count.wait() {
                 true => inside.ledger.roster.chunks(),
                 false => return,
@@ -117,9 +118,7 @@ impl Node {
 
     /// Children ever spawned, living now, and the most that lived at once.
     pub(crate) fn stats(&self) -> (u64, usize, usize) {
-        let inside = self.inside.lock();
-        let (spawned, peak) = inside.ledger.totals();
-        (spawned, self.count.living(), peak)
+        self.inside.lock().ledger.totals(&self.count)
     }
 
     /// Gives access to the list of cells; see `roster`.

@@ -19,7 +19,7 @@ use std::{
     panic::Location,
     ptr::NonNull,
     // Models need not see it: nothing follows from it.
-    sync::{Arc, atomic::AtomicU8},
+    sync::{Arc, atomic::AtomicBool},
     task::Waker,
 };
 
@@ -61,11 +61,6 @@ const LOST: u32 = 1 << 11;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
 
-/// In `shown`: its code is running.
-const RUNNING: u8 = 1;
-/// In `shown`: its polls are timed.
-const TIMED: u8 = 1 << 1;
-
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -75,11 +70,20 @@ pub(crate) enum End {
     Panicked = 3,
 }
 
+/// What a child finds at its end.
+pub(crate) struct Finished {
+    /// The handle is there. If not, the output stays the child's (invariant 2).
+    pub(super) owed: bool,
+    pub(super) daemon: bool,
+    /// Wakes who awaits the handle.
+    pub(super) joiner: Option<Waker>,
+}
+
 /// What is shared about one child.
 pub(crate) struct Cell {
     flags: AtomicU32,
-    /// `RUNNING` and `TIMED`, for looks at the tree. Written by the child alone.
-    shown: AtomicU8,
+    /// The code of the child is running, for looks at the tree. Written by the child alone.
+    running: AtomicBool,
     /// How many bytes behind the begin of its chunk it stands; see `roster`.
     pub(super) distance: u16,
     /// Is there a task? Whose it is, see invariant 5.
@@ -116,7 +120,7 @@ impl Cell {
     pub(super) fn new(distance: u16, info: Info, daemon: bool) -> Self {
         Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
-            shown: AtomicU8::new(0),
+            running: AtomicBool::new(false),
             distance,
             has_task: UnsafeCell::new(false),
             output: UnsafeCell::new(MaybeUninit::uninit()),
@@ -147,8 +151,7 @@ impl Cell {
         self.flags.load(Ordering::Acquire) & (DAEMON | DONE | CANCEL) == DAEMON
     }
 
-    #[inline]
-    pub(crate) fn is_daemon(&self) -> bool {
+    pub(super) fn is_daemon(&self) -> bool {
         self.flags.load(Ordering::Acquire) & DAEMON != 0
     }
 
@@ -177,28 +180,13 @@ impl Cell {
         })
     }
 
-    /// The code of the child begins to run. True if that is to be timed.
-    #[inline(always)]
-    pub(super) fn begin_run(&self) -> bool {
-        let shown = self.shown.load(Ordering::Relaxed);
-        self.shown.store(shown | RUNNING, Ordering::Relaxed);
-        shown & TIMED != 0
-    }
-
-    #[inline(always)]
-    pub(super) fn end_run(&self) -> bool {
-        let shown = self.shown.load(Ordering::Relaxed);
-        self.shown.store(shown & !RUNNING, Ordering::Relaxed);
-        shown & TIMED != 0
+    #[inline]
+    pub(super) fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Relaxed);
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.shown.load(Ordering::Relaxed) & RUNNING != 0
-    }
-
-    /// Its polls are timed. Before it is given out.
-    pub(super) fn time(&self) {
-        self.shown.store(TIMED, Ordering::Relaxed);
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Has the child returned `Pending`, or made its node?
@@ -359,10 +347,9 @@ impl Cell {
         stored
     }
 
-    /// Ends the child. False if nobody is left to read the output, which then stays the child's
-    /// (invariant 2). The second part wakes who awaits the handle.
+    /// Ends the child.
     #[inline]
-    pub(crate) fn finish(&self, end: End, stored: bool) -> (bool, Option<Waker>) {
+    pub(crate) fn finish(&self, end: End, stored: bool) -> Finished {
         let stored = if stored { STORED } else { 0 };
         // Added, which is one instruction, since none of these bits was set before.
         // Release: who sees `DONE` sees the output. Acquire: if the handle is gone, everything it
@@ -374,7 +361,11 @@ impl Cell {
             0 => None,
             _ => self.empty_slot(),
         };
-        (before & GONE == 0, joiner)
+        Finished {
+            owed: before & GONE == 0,
+            daemon: before & DAEMON != 0,
+            joiner,
+        }
     }
 
     /// Gives who awaits the handle.

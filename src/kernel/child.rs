@@ -14,7 +14,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
@@ -22,7 +22,7 @@ use pin_project_lite::pin_project;
 use super::{
     adoption::orphan,
     book::Book,
-    cell::is_plain,
+    cell::{Finished, is_plain},
     context::Frame,
     drive::poll_drained,
     node::{Kind, Node, Plan},
@@ -177,11 +177,14 @@ impl Spot<'_> {
     /// Runs code of the user in this child's frame.
     #[inline(always)]
     fn enter<R>(&self, is_poll: bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
-        if self.cell.begin_run() {
+        let timed = self.cell.is_timed();
+        self.cell.set_running(true);
+        if timed {
             times::begin(*self, is_poll);
         }
         let result = Frame::Child(*self).catch(f);
-        if self.cell.end_run() {
+        self.cell.set_running(false);
+        if timed {
             times::end(*self);
         }
         result
@@ -314,10 +317,7 @@ where
             let rests = draining
                 .as_ref()
                 .is_some_and(|node| node.only_orphans_drain());
-            let polled = spot.enter(true, || {
-                if rests {
-                    return Poll::Pending;
-                }
+            let mut poll = || {
                 let future = this.future.as_mut().as_pin_mut();
                 let future = future.expect("a child that runs has a future");
                 let outcome = future.poll(cx).map(IntoOutcome::into_outcome);
@@ -326,7 +326,11 @@ where
                     // In the same frame, and the same catch, as the poll.
                     this.future.set(None);
                 })
-            });
+            };
+            let polled = match rests {
+                true => Ok(Poll::Pending),
+                false => spot.enter(true, &mut poll),
+            };
             let end = match polled {
                 Ok(Poll::Pending) if spot.pause(draining, cx) => continue,
                 Ok(Poll::Pending) => return Poll::Pending,
@@ -420,24 +424,23 @@ fn is_for_nobody<T>(cell: &CellRef) -> bool {
 /// soon as the child has retired.
 #[inline(always)]
 fn leave<T>(cell: &CellRef, end: End, stored: bool) {
-    let (owed, joiner) = count_out::<T>(Spot::of(cell), end, stored);
-    if let Some(joiner) = joiner {
+    let finished = count_out::<T>(Spot::of(cell), end, stored);
+    if let Some(joiner) = finished.joiner {
         crate::panics::wake(joiner);
     }
-    cell.retire(owed);
+    cell.retire(finished.owed);
 }
 
-/// Publishes or drops the output, and counts the child out. Gives what is left to do: whether the
-/// handle is there, and who awaits it.
+/// Publishes or drops the output, and counts the child out.
 #[inline(always)]
-fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> (bool, Option<Waker>) {
+fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> Finished {
     threads::count(end.into());
-    let (owed, joiner) = spot.cell.finish(end, stored);
-    if !owed && stored && !is_plain::<T>() {
+    let finished = spot.cell.finish(end, stored);
+    if !finished.owed && stored && !is_plain::<T>() {
         // SAFETY: the handle left before the output was published, so nobody else takes it (cell,
         // invariant 2).
         spot.discard(unsafe { spot.cell.take_output::<T>() });
     }
-    spot.group.child_left(spot.cell);
-    (owed, joiner)
+    spot.group.child_left(spot.cell, finished.daemon);
+    finished
 }

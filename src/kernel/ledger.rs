@@ -35,6 +35,8 @@ const CHILD: u64 = 1 << 1;
 const DAEMON: u64 = 1 << 33;
 /// In `entered`: who entered has been added to the other word.
 const ADDED: u64 = u64::MAX;
+/// Of as many children as this, one more may live than the peak tells.
+const UNSEEN: usize = 64;
 
 /// The number of living children.
 #[derive(Default)]
@@ -172,7 +174,7 @@ pub(crate) struct Ledger {
     limit: Option<Box<Limit>>,
     spawned: u64,
     peak: usize,
-    /// How many more may enter before more than `peak` can live.
+    /// How many more may enter before the next look at who left.
     slack: usize,
 }
 
@@ -319,19 +321,24 @@ impl Ledger {
         }
     }
 
-    /// Somebody is about to enter. Looks at who left only if more than ever may be living. Before the
-    /// count goes up: whoever is refused here must not be waited for.
+    /// Somebody is about to enter. Before the count goes up: whoever is refused here must not be
+    /// waited for.
     #[inline]
     pub(super) fn watch_peak(&mut self, count: &Count) {
         match self.slack.checked_sub(1) {
             Some(slack) => self.slack = slack,
-            None => {
-                let living = count.living() + 1;
-                assert!(living < 1 << 30, "too many children in one group");
-                self.peak = self.peak.max(living);
-                self.slack = self.peak - living;
-            }
+            None => self.look_at_peak(count),
         }
+    }
+
+    /// Looks at who left. The line where that stands is the children's, so the next look waits until
+    /// more than ever may be living: by more than a small part, if that are many.
+    #[inline(never)]
+    fn look_at_peak(&mut self, count: &Count) {
+        let living = count.living() + 1;
+        assert!(living < 1 << 30, "too many children in one group");
+        self.peak = self.peak.max(living);
+        self.slack = self.peak - living + living / UNSEEN;
     }
 
     /// A place in line for a spawner, granted at once if there is no limit or a place is free.
@@ -418,9 +425,15 @@ impl Ledger {
         Some((limit.max, spawners.count()))
     }
 
-    /// Children ever spawned, and the most that lived at once.
-    pub(crate) fn totals(&self) -> (u64, usize) {
-        (self.spawned, self.peak)
+    /// Children ever spawned, living now, and the most that lived at once.
+    pub(crate) fn totals(&self, count: &Count) -> (u64, usize, usize) {
+        let living = count.living();
+        (self.spawned, living, self.peak.max(living))
+    }
+
+    /// Nobody enters for a while: those who live now may be more than at the last look.
+    pub(super) fn settle_peak(&mut self, count: &Count) {
+        self.peak = self.peak.max(count.living());
     }
 }
 

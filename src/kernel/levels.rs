@@ -10,10 +10,10 @@ pub(crate) fn look(mut f: impl FnMut(&Arc<Node>, usize, u64)) {
     let mut work = roots::all();
     while let Some(node) = work.pop() {
         // One lock at a time, as for the tree.
-        let (living, spawned) = {
+        let (spawned, living, _) = {
             let inside = node.inside.lock();
             work.extend(inside.subs.iter().map(|(_, sub)| sub.clone()));
-            (node.count.living(), inside.ledger.totals().0)
+            inside.ledger.totals(&node.count)
         };
         if spawned > 0 {
             f(&node, living, spawned);

@@ -349,9 +349,10 @@ impl Node {
     pub(crate) fn is_cancelled(&self) -> bool {
         // For a linked node, one look.
         let state = self.state.load(Ordering::Acquire);
-        match state & (LINKED | SHIELD) == LINKED {
-            true => state & (OWN | ABOVE) != 0,
-            false => state & OWN != 0 || self.is_cancelled_from_above(),
+        match state & (LINKED | SHIELD | OWN | ABOVE) {
+            LINKED => false,
+            seen if seen & (LINKED | SHIELD) == LINKED => true,
+            seen => seen & OWN != 0 || self.is_cancelled_from_above(),
         }
     }
 

@@ -287,8 +287,6 @@ impl Roster {
         // SAFETY: the cell is the chunk's own memory, and nobody has been told of it (invariant 5).
         unsafe { cell.write(Cell::new(distance(index) as u16, info, daemon)) };
         if this.times.is_some() {
-            // SAFETY: it was just written.
-            unsafe { cell.as_ref() }.time();
             this.stamp(index);
         }
         this.given.store(index + 1, Ordering::Relaxed);
@@ -494,12 +492,11 @@ impl CellRef {
         let (chunk, ripe) = (self.chunk_ptr(), self.chunk().ripe_at);
         // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
         // zero, since the group gives up its claim later.
-        let left = unsafe { give_up(chunk, part) };
-        let Some(left) = left else { return };
-        if left as u32 == ripe {
+        let left = unsafe { give_up(chunk, part) }.map_or(0, |left| left as u32);
+        if left == ripe {
             // SAFETY: the caller's child was the one that makes the chunk ripe.
             unsafe { ripen(chunk) };
-        } else if left as u32 == 0 {
+        } else if left == 0 {
             // SAFETY: that was the last child, and the caller's.
             unsafe { vacate(chunk) };
         }
@@ -522,14 +519,15 @@ impl CellRef {
         self.chunk().first_id + index_of(self) as u64
     }
 
-    /// Its row, if times are recorded.
+    /// Are times recorded of it?
     #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.chunk().times.is_some()
+    }
+
+    /// Its row, if times are recorded.
     pub(super) fn times(&self) -> Option<&Times> {
-        let chunk = self.chunk();
-        match &chunk.times {
-            None => None,
-            Some(_) => chunk.row(index_of(self)),
-        }
+        self.chunk().row(index_of(self))
     }
 }
 

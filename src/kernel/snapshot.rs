@@ -254,7 +254,7 @@ fn entry_of(node: &Node, parent: Option<usize>) -> Entry {
 impl Node {
     fn look(&self, now: Option<Instant>) -> Inner {
         let inside = self.inside.lock();
-        let (spawned, peak) = inside.ledger.totals();
+        let (spawned, _, peak) = inside.ledger.totals(&self.count);
         Inner {
             subs: inside.subs.iter().map(|(_, sub)| sub.clone()).collect(),
             chunks: inside.ledger.roster.chunks(),

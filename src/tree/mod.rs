@@ -173,7 +173,7 @@ pub struct Children {
     pub living: usize,
     /// Those that were ever let in.
     pub spawned: u64,
-    /// The most that lived at a time.
+    /// The most that lived at a time; see [`GroupStats::peak`](crate::GroupStats::peak).
     pub peak: usize,
     /// How many may be polled at a time.
     pub limit: Option<usize>,

@@ -55,10 +55,10 @@ fn an_output_is_taken_once_and_its_handle_still_leaves() {
     let (child, handle) = (admitted.child, admitted.handle);
     // SAFETY: this is the child, which has not ended.
     unsafe { child.put_output(7_u64) };
-    let (owed, _) = child.finish(End::Value, true);
-    assert!(owed);
-    group.child_left(&child);
-    child.retire(owed);
+    let finished = child.finish(End::Value, true);
+    assert!(finished.owed);
+    group.child_left(&child, finished.daemon);
+    child.retire(finished.owed);
     assert!(handle.claim_output());
     // SAFETY: this is the handle, which has claimed the output just now.
     assert_eq!(unsafe { handle.take_output::<u64>() }, 7);
@@ -78,9 +78,9 @@ fn spawn(group: &Arc<Node>) -> CellRef {
 }
 
 fn end(group: &Arc<Node>, child: &CellRef) {
-    let (owed, _) = child.finish(End::Value, false);
-    group.child_left(child);
-    child.retire(owed);
+    let finished = child.finish(End::Value, false);
+    group.child_left(child, finished.daemon);
+    child.retire(finished.owed);
 }
 
 #[cfg(feature = "async-std")]

@@ -21,9 +21,9 @@ fn spawn(group: &Arc<Node>) -> CellRef {
 }
 
 fn end(group: &Arc<Node>, child: &CellRef) {
-    let (owed, _) = child.finish(End::Cancelled, false);
-    group.child_left(child);
-    child.retire(owed);
+    let finished = child.finish(End::Cancelled, false);
+    group.child_left(child, finished.daemon);
+    child.retire(finished.owed);
 }
 
 #[test]
@@ -43,6 +43,34 @@ fn the_most_who_lived_at_once_are_counted_exactly() {
     children.iter().for_each(|child| end(&group, child));
     let closed = group.inside.lock().ledger.close();
     drop(closed);
+}
+
+/// 1,000 enter, and each time that so many live all but a few leave.
+#[test]
+fn of_64_children_at_most_one_is_missing_in_the_peak_and_none_once_somebody_looks() {
+    for most in [10, 63, 64, 65, 100, 500, 777] {
+        let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+        let mut children = Vec::new();
+        for _ in 0..1000 {
+            children.push(spawn(&group));
+            if children.len() == most {
+                children.drain(3..).for_each(|child| end(&group, &child));
+            }
+        }
+        let (spawned, living, peak) = group.stats();
+        assert_eq!((spawned, living), (1000, children.len()));
+        let least = most - most / 64;
+        assert!((least..=most).contains(&peak), "{peak} of {most}");
+
+        let more = most.saturating_sub(living) + 40;
+        children.extend((0..more).map(|_| spawn(&group)));
+        assert_eq!(group.stats().2, children.len());
+        group.wait_for_children();
+        children.iter().for_each(|child| end(&group, child));
+        assert_eq!(group.stats().2, children.len(), "who waits has looked");
+        let closed = group.inside.lock().ledger.close();
+        drop(closed);
+    }
 }
 
 #[test]

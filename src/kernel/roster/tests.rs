@@ -62,11 +62,11 @@ impl Model {
 
     /// The child ends, and counts out; it gives whether its handle is there.
     fn count_out(&self, child: &Child) -> bool {
-        let (owed, _) = child.cell.finish(End::Value, false);
+        let finished = child.cell.finish(End::Value, false);
         // After its end, which empties the slot.
         child.cell.park_task(&Waker::from(self.witness.clone()));
-        self.group.child_left(&child.cell);
-        owed
+        self.group.child_left(&child.cell, finished.daemon);
+        finished.owed
     }
 
     fn end(&self, child: &Child) {
