@@ -27,38 +27,70 @@ impl Node {
         group: impl FnOnce() -> Group,
     ) -> Result<Admitted, (Refused, Info)> {
         let mut inside = self.inside.lock();
-        let asked = match self.is_cancelled() {
+        let queued = match self.is_plainly_open() && !self.limited {
+            true => false,
+            false => match self.ask(&mut inside, ask) {
+                Ok(admitted) => !admitted,
+                Err(refused) => {
+                    refuse(inside, ask);
+                    return Err((refused, info));
+                }
+            },
+        };
+        Ok(match inside.ledger.roster.is_open() {
+            true => self.let_in(inside, ask, info, queued),
+            false => self.let_in_first(inside, ask, info, queued, group()),
+        })
+    }
+
+    /// True if the child may be polled at once.
+    #[cold]
+    fn ask(&self, inside: &mut Inside, ask: Ask) -> Result<bool, Refused> {
+        match self.is_cancelled() {
             true => Err(Refused::Closed),
             false => inside.ledger.ask(ask),
-        };
-        let admitted = match asked {
-            Ok(admitted) => admitted,
-            Err(refused) => {
-                refuse(inside, ask);
-                return Err((refused, info));
-            }
-        };
+        }
+    }
+
+    /// The first child of a chunk.
+    #[cold]
+    fn let_in_first(
+        &self,
+        mut inside: MutexGuard<'_, Inside>,
+        ask: Ask,
+        info: Info,
+        queued: bool,
+        group: Group,
+    ) -> Admitted {
+        let reaped = inside.ledger.roster.open_chunk(group);
+        let first = self.let_in(inside, ask, info, queued);
+        // Outside the lock (ripe, invariant 3).
+        drop(reaped);
+        first
+    }
+
+    #[inline(always)]
+    fn let_in(
+        &self,
+        mut inside: MutexGuard<'_, Inside>,
+        ask: Ask,
+        info: Info,
+        queued: bool,
+    ) -> Admitted {
         let daemon = ask == Ask::Daemon;
-        let roster = &mut inside.ledger.roster;
-        let reaped = match roster.is_open() {
-            true => None,
-            false => roster.open_chunk(group()),
-        };
-        let (child, handle) = roster.take_cell(info, daemon);
-        inside.ledger.enter(&self.count, &child, ask, admitted);
+        let (child, handle) = inside.ledger.roster.take_cell(info, daemon);
+        inside.ledger.enter(&self.count, daemon);
+        if self.limited {
+            inside.ledger.stand_in_line(&child, !queued);
+        }
         if daemon && self.count.is_left_to_daemons() {
             child.dismiss();
         }
-        drop(inside);
-        // Outside the lock (ripe, invariant 3).
-        if let Some(reaped) = reaped {
-            drop(reaped);
-        }
-        Ok(Admitted {
+        Admitted {
             child,
             handle,
-            queued: !admitted,
-        })
+            queued,
+        }
     }
 
     /// A place in line for a spawner that waits before it hands over its future.

@@ -435,6 +435,25 @@ impl Cell {
             .with_mut(|has_task| unsafe { *has_task = true });
     }
 
+    /// Drops a cell whose memory is about to be freed.
+    ///
+    /// # Safety
+    ///
+    /// The cell is there, nobody else has it, and it is not looked at afterwards.
+    #[inline]
+    pub(super) unsafe fn destroy(this: NonNull<Cell>) {
+        // SAFETY: as the caller promises.
+        let cell = unsafe { this.as_ref() };
+        // SAFETY: as above, so the task is the caller's.
+        unsafe { cell.drop_task() };
+        // Most cells have nothing else to drop: no name, and nothing that was ever put into the slot.
+        let used = cell.flags.load(Ordering::Relaxed) & (OCCUPIED | AWAITED) != 0;
+        if used || cell.info.name.is_some() {
+            // SAFETY: as the caller promises.
+            unsafe { this.drop_in_place() };
+        }
+    }
+
     /// Before the cell itself is dropped, which does not see to it.
     ///
     /// # Safety

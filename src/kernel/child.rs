@@ -27,7 +27,7 @@ use super::{
     drive::poll_drained,
     node::{Kind, Node, Plan},
     obligations::{Stage, poll_owed},
-    roster::{CellRef, End},
+    roster::{CellRef, End, Group},
     threads, times,
 };
 use crate::{
@@ -40,7 +40,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Spot<'a> {
     cell: &'a CellRef,
-    group: &'a Arc<Node>,
+    group: &'a Group,
 }
 
 impl<'a> Spot<'a> {
@@ -54,7 +54,7 @@ impl<'a> Spot<'a> {
 
 impl Spot<'_> {
     pub(crate) fn group(&self) -> &Arc<Node> {
-        self.group
+        &self.group.node
     }
 
     pub(super) fn cell(&self) -> &CellRef {
@@ -69,14 +69,14 @@ impl Spot<'_> {
         self.cell.is_cancelled()
             || match self.cell.node() {
                 Some(node) => node.is_cancelled(),
-                None => self.group.is_cancelled(),
+                None => self.group().is_cancelled(),
             }
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {
         match self.cell.node() {
             Some(node) => node.is_shutting_down(),
-            None => self.group.is_shutting_down(),
+            None => self.group().is_shutting_down(),
         }
     }
 
@@ -87,7 +87,7 @@ impl Spot<'_> {
 
     /// The node of this child if there is one, else that of its group.
     pub(crate) fn nearest_node(&self) -> Arc<Node> {
-        self.made_node().unwrap_or_else(|| self.group.clone())
+        self.made_node().unwrap_or_else(|| self.group().clone())
     }
 
     /// The node of this child, made and linked now if this is the first that asks for it.
@@ -99,7 +99,7 @@ impl Spot<'_> {
                 ..Plan::default()
             };
             let node = Node::new(Kind::Task, info.location, plan);
-            node.settle_at(Some(self.group.clone()), self.group.runtime());
+            node.settle_at(Some(self.group().clone()), self.group().runtime());
             node
         });
         if made {
@@ -116,7 +116,7 @@ impl Spot<'_> {
     #[inline]
     fn may_drop(&self) -> bool {
         // The node need not show the request yet, for which its cell or its group was asked first.
-        (self.cell.is_cancelled() || self.group.is_cancelled()) && self.has_drained_inside()
+        (self.cell.is_cancelled() || self.group().is_cancelled()) && self.has_drained_inside()
     }
 
     #[cold]
@@ -139,17 +139,28 @@ impl Spot<'_> {
         next.unwrap_or(Next::Return(Poll::Pending))
     }
 
-    /// After a poll that was pending; true if the future must be dropped now. `draining`: the node,
-    /// if this poll calls the roll of the boundaries inside.
+    /// Before a poll: does it call the roll of the boundaries inside, and does the future rest?
+    #[inline(always)]
+    fn begin_draining(&self) -> (bool, bool) {
+        #[cold]
+        fn begin(node: &Node) -> (bool, bool) {
+            let draining = node.begin_draining();
+            (draining, draining && node.only_orphans_drain())
+        }
+        self.cell.node().map_or((false, false), |node| begin(&node))
+    }
+
+    /// After a poll that was pending; true if the future must be dropped now. `draining`: this poll
+    /// calls the roll of the boundaries inside.
     #[inline(never)]
-    fn pause(&self, draining: Option<Arc<Node>>, cx: &mut Context<'_>) -> bool {
+    fn pause(&self, draining: bool, cx: &mut Context<'_>) -> bool {
         self.cell.park_task(cx.waker());
         if let Some(node) = self.cell.node() {
             node.register(cx.waker());
             let _ = poll_owed(&node, Stage::Body, cx);
-        }
-        if let Some(node) = draining {
-            node.orphan_unpolled(cx.waker());
+            if draining {
+                node.orphan_unpolled(cx.waker());
+            }
         }
         self.may_drop()
     }
@@ -163,13 +174,13 @@ impl Spot<'_> {
             location: info.location,
         };
         let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
-        self.group.record_panic(panic, reason);
+        self.group().record_panic(panic, reason);
     }
 
     /// Drops an output that nobody reads. What it defers goes to the group, since the child has
     /// nobody left to poll a release.
     fn discard<T>(&self, output: T) {
-        if let Err(payload) = Frame::Node(self.group).catch(|| drop(output)) {
+        if let Err(payload) = Frame::Node(self.group()).catch(|| drop(output)) {
             self.record_panic(payload);
         }
     }
@@ -177,12 +188,12 @@ impl Spot<'_> {
     /// Runs code of the user in this child's frame.
     #[inline(always)]
     fn enter<R>(&self, is_poll: bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
-        let timed = self.cell.is_timed();
+        let timed = self.group.timed;
         self.cell.set_running(true);
         if timed {
             times::begin(*self, is_poll);
         }
-        let result = Frame::Child(*self).catch(f);
+        let result = Frame::Child(self).catch(f);
         self.cell.set_running(false);
         if timed {
             times::end(*self);
@@ -312,11 +323,8 @@ where
                 continue;
             }
             *this.phase = Phase::Running;
-            let draining = spot.cell.node().filter(|node| node.begin_draining());
+            let (draining, rests) = spot.begin_draining();
             let mut value = None;
-            let rests = draining
-                .as_ref()
-                .is_some_and(|node| node.only_orphans_drain());
             let mut poll = || {
                 let future = this.future.as_mut().as_pin_mut();
                 let future = future.expect("a child that runs has a future");
@@ -339,7 +347,7 @@ where
                     let failure = Failure::new(spot.cell.info().clone(), error);
                     // SAFETY: `new` was promised that it is one. The child has not counted out, and
                     // the book stays that long.
-                    let book = unsafe { spot.cell.book().cast::<Book<E>>().as_ref() };
+                    let book = unsafe { spot.group.book.cast::<Book<E>>().as_ref() };
                     book.fail(failure, CancelKind::SiblingFailed);
                     clear(this.future.as_mut(), spot, End::Failed)
                 }
@@ -441,6 +449,6 @@ fn count_out<T>(spot: Spot<'_>, end: End, stored: bool) -> Finished {
         // invariant 2).
         spot.discard(unsafe { spot.cell.take_output::<T>() });
     }
-    spot.group.child_left(spot.cell, finished.daemon);
+    spot.group().child_left(spot.cell, finished.daemon);
     finished
 }

@@ -23,7 +23,7 @@ pub(crate) enum Frame<'a> {
     /// The inside of a boundary.
     Node(&'a Arc<Node>),
     /// The inside of a spawned child, whose node is made when something links to it.
-    Child(Spot<'a>),
+    Child(&'a Spot<'a>),
     /// A blocking closure of the child that owns this node.
     Blocking(&'a Arc<Node>),
     /// The first poll inside a boundary whose node is made when something asks for it.

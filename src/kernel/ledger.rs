@@ -28,11 +28,11 @@ use super::{
 
 /// Somebody waits for the children to end, and who entered has been added. Never cleared.
 const WAITING: u64 = 1;
-/// One child that is no daemon. The sums are those of 63 bits, in which a negative number plus who
-/// entered is again a small one.
+/// One child that is no daemon, in the lower half of a word. Sums wrap, so that a negative number plus
+/// who entered is again a small one.
 const CHILD: u64 = 1 << 1;
-/// One daemon.
-const DAEMON: u64 = 1 << 33;
+/// One daemon, in the upper half.
+const DAEMON: u64 = 1 << 32;
 /// In `entered`: who entered has been added to the other word.
 const ADDED: u64 = u64::MAX;
 /// Of as many children as this, one more may live than the peak tells.
@@ -75,9 +75,8 @@ struct Split {
 }
 
 fn split(word: u64) -> Split {
-    let word = word >> 1;
     Split {
-        others: word as u32,
+        others: word as u32 >> 1,
         daemons: (word >> 32) as u32,
     }
 }
@@ -300,7 +299,6 @@ impl Ledger {
     }
 
     /// Asks whether a child may enter; `Ok(true)` if it may be polled at once.
-    #[inline]
     pub(crate) fn ask(&mut self, ask: Ask) -> Result<bool, Refused> {
         match &mut self.limit {
             _ if self.closed => Err(Refused::Closed),
@@ -309,13 +307,18 @@ impl Ledger {
         }
     }
 
-    /// Counts a child in; one that was not admitted stands in line.
+    /// Counts a child in.
     #[inline]
-    pub(crate) fn enter(&mut self, count: &Count, cell: &CellRef, ask: Ask, admitted: bool) {
+    pub(crate) fn enter(&mut self, count: &Count, daemon: bool) {
         self.watch_peak(count);
-        count.enter(ask == Ask::Daemon);
+        count.enter(daemon);
         self.spawned += 1;
         threads::count(threads::Event::Spawned);
+    }
+
+    /// Under a limit: a child that was not admitted stands in line.
+    #[cold]
+    pub(super) fn stand_in_line(&mut self, cell: &CellRef, admitted: bool) {
         if let Some(limit) = &mut self.limit {
             limit.enter(cell, admitted);
         }

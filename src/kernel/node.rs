@@ -344,6 +344,13 @@ impl Node {
         self.has(FAILED)
     }
 
+    /// Can one look tell that no request is visible here, and that the boundary has not ended?
+    #[inline]
+    pub(super) fn is_plainly_open(&self) -> bool {
+        let state = self.state.load(Ordering::Acquire);
+        state & (LINKED | SHIELD | OWN | ABOVE | ENDED) == LINKED
+    }
+
     /// Is a request visible here, its own or one from above?
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {

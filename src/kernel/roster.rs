@@ -84,6 +84,8 @@ pub(super) struct Group {
     pub(super) book: NonNull<()>,
     /// What keeps the book, if nothing else does.
     pub(super) _kept: Option<Kept>,
+    /// Times are recorded.
+    pub(super) timed: bool,
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -94,6 +96,7 @@ impl Group {
             node: node.clone(),
             book: NonNull::dangling(),
             _kept: None,
+            timed: false,
         }
     }
 }
@@ -110,7 +113,7 @@ const fn distance(index: usize) -> usize {
     offset_of!(Chunk<[MaybeUninit<Cell>; 1]>, cells) + index * size_of::<Cell>()
 }
 
-fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr>, timed: bool) -> ChunkPtr {
+fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr>) -> ChunkPtr {
     const { assert!(distance(N) <= u16::MAX as usize) };
     /// Identity only: nothing is published through it, so it need not be seen by models.
     static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
@@ -120,6 +123,7 @@ fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr>, timed: b
         Some(_) => N as u64 * (CHILD + CLAIM) + CLAIM,
         None => N as u64 * CLAIM,
     };
+    let timed = group.as_ref().is_some_and(|group| group.timed);
     let mut chunk = Box::<Chunk<[MaybeUninit<Cell>; N]>>::new_uninit();
     let place = chunk.as_mut_ptr();
     // SAFETY: `place` is a fresh allocation for this type. Every field is written but the cells,
@@ -202,6 +206,18 @@ impl Chunk {
 
 /// Gives up a part of the word. `None` if that was the last of it, and the chunk must be freed.
 ///
+/// # Safety
+///
+/// As `subtract`.
+#[inline]
+unsafe fn give_up(chunk: ChunkPtr, part: u64) -> Option<u64> {
+    // SAFETY: as the caller promises.
+    let left = unsafe { subtract(chunk, part) };
+    (left != 0).then_some(left)
+}
+
+/// Gives up a part of the word; what is left of it.
+///
 /// Release: what was done with the cells comes before they are freed, and what a child did before
 /// the group lets go of the chunk. Acquire: the last one carries what the others did.
 ///
@@ -209,13 +225,12 @@ impl Chunk {
 ///
 /// The part is the caller's, who does not touch the chunk afterwards unless he holds another.
 #[inline]
-unsafe fn give_up(chunk: ChunkPtr, part: u64) -> Option<u64> {
+unsafe fn subtract(chunk: ChunkPtr, part: u64) -> u64 {
     // SAFETY: the part that is given up keeps the chunk until the word is changed. Others may free
     // it before the call that changes it returns, so that call gets a reference to the word alone,
     // which promises nothing about the memory, and not one to the chunk.
     let held = unsafe { &(*chunk.as_ptr()).held };
-    let left = held.fetch_sub(part, Ordering::AcqRel) - part;
-    (left != 0).then_some(left)
+    held.fetch_sub(part, Ordering::AcqRel) - part
 }
 
 /// Gives up claims on a chunk.
@@ -242,9 +257,7 @@ unsafe fn free(chunk: ChunkPtr) {
     unsafe {
         let given = chunk.as_ref().given.load(Ordering::Relaxed);
         for index in 0..given {
-            let cell = cell(chunk, index);
-            cell.as_ref().drop_task();
-            cell.drop_in_place();
+            Cell::destroy(cell(chunk, index));
         }
         drop(Box::from_raw(chunk.as_ptr()));
     }
@@ -299,15 +312,14 @@ impl Roster {
     /// Makes cells to give out. What it gives is to be dropped outside the lock.
     #[cold]
     pub(super) fn open_chunk(&mut self, group: Group) -> Option<Box<Reaped>> {
-        let timed = group.node.with_runtime(Runtime::records_times);
         let reaped = self.ripe.reap();
         let (group, before) = (Some(group), self.latest);
         self.opened = self.opened.saturating_add(1);
         let chunk = match self.opened {
-            1 => open::<1>(group, before, timed),
-            2 => open::<4>(group, before, timed),
-            3 => open::<16>(group, before, timed),
-            _ => open::<64>(group, before, timed),
+            1 => open::<1>(group, before),
+            2 => open::<4>(group, before),
+            3 => open::<16>(group, before),
+            _ => open::<64>(group, before),
         };
         match before {
             // SAFETY: the group has a claim on the chunks of its list, which is locked.
@@ -437,7 +449,7 @@ impl Deref for CellRef {
 impl CellRef {
     /// A cell outside any group for a child that was refused: it has ended, cancelled.
     pub(crate) fn refused(info: Info) -> CellRef {
-        let chunk = open::<1>(None, None, false);
+        let chunk = open::<1>(None, None);
         // SAFETY: fresh, with a claim of the handle that is made of this.
         let this = unsafe { chunk.as_ref() };
         // SAFETY: it has one.
@@ -462,17 +474,7 @@ impl CellRef {
 
     /// The group of the child; for the child itself, before it has retired.
     #[inline]
-    pub(super) fn group(&self) -> &Arc<Node> {
-        &self.whole_group().node
-    }
-
-    /// The book of the group, a `Book<E>`. For the child itself.
-    pub(super) fn book(&self) -> NonNull<()> {
-        self.whole_group().book
-    }
-
-    #[inline]
-    fn whole_group(&self) -> &Group {
+    pub(super) fn group(&self) -> &Group {
         // SAFETY: the chunk keeps the group until its last child has retired, and only then is it
         // written to (invariant 3); the caller is a child that has not.
         let group = self
@@ -492,7 +494,7 @@ impl CellRef {
         let (chunk, ripe) = (self.chunk_ptr(), self.chunk().ripe_at);
         // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
         // zero, since the group gives up its claim later.
-        let left = unsafe { give_up(chunk, part) }.map_or(0, |left| left as u32);
+        let left = unsafe { subtract(chunk, part) } as u32;
         if left == ripe {
             // SAFETY: the caller's child was the one that makes the chunk ripe.
             unsafe { ripen(chunk) };
@@ -517,12 +519,6 @@ impl CellRef {
     /// A number that no other child of this process has.
     pub(crate) fn id(&self) -> u64 {
         self.chunk().first_id + index_of(self) as u64
-    }
-
-    /// Are times recorded of it?
-    #[inline]
-    pub(super) fn is_timed(&self) -> bool {
-        self.chunk().times.is_some()
     }
 
     /// Its row, if times are recorded.

@@ -13,7 +13,10 @@ use super::{
     roster::{Group, Info, Kept},
     tasks::Inbox,
 };
-use crate::{error::IntoOutcome, runtime::Label};
+use crate::{
+    error::IntoOutcome,
+    runtime::{Label, Runtime},
+};
 
 /// Who polls the children of a group.
 pub(crate) enum Home<'a> {
@@ -49,6 +52,7 @@ where
             Home::Runtime => Some(unsafe { keep(book.clone()) }),
             Home::Inline(_) => None,
         },
+        timed: node.with_runtime(Runtime::records_times),
     };
     let Admitted {
         child,

@@ -129,7 +129,7 @@ mod noting {
     impl Kept {
         fn new(spell: u64, cell: &CellRef, to: &Waker) -> Self {
             let note = Arc::new(Note {
-                scope: Arc::downgrade(cell.group()),
+                scope: Arc::downgrade(&cell.group().node),
                 child: cell.info().clone(),
                 woken: AtomicU64::new(0),
             });
