@@ -24,12 +24,9 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
 /// below an inner boundary after the code around it was dropped.
 fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
     let shape = &story.shape;
-    // An inline child is memory of its scope: dropped half-way with that by a foreign combinator it ends
-    // there, and what it leaves belongs to the boundaries around.
     let joined = |id| {
         let joined = story.place(id, |event| matches!(event, Event::Joined(..)))?;
-        let lost = story.lost(id).is_some_and(|lost| lost < joined);
-        (!lost).then_some(joined)
+        (!story.is_gone(id, joined)).then_some(joined)
     };
     let ends: BTreeMap<Id, [Option<usize>; 3]> = shape
         .sites
@@ -162,7 +159,7 @@ fn a_start_waits(story: &Story<'_>, complaints: &mut Complaints) {
                     "start {child} returned before its child had started"
                 ));
             }
-            Some((index, Outcome::NotStarted)) => {
+            Some((index, Outcome::NotStarted)) if !story.is_gone(child, index) => {
                 if let Some(late) = story.lives_below(child).find(|&late| late > index) {
                     let event = story.entries[late].event;
                     complaints.push(format!("{event:?} after the failed start of {child}"));

@@ -170,6 +170,13 @@ impl<'a> Story<'a> {
         holders.find_map(|id| self.place(id, |event| matches!(event, Event::Lost(_))))
     }
 
+    /// Had it been dropped by a foreign combinator, or forgotten, with what it is memory of? An inline
+    /// child ends there with its scope, and what it leaves belongs to the boundaries around.
+    pub fn is_gone(&self, id: Id, index: usize) -> bool {
+        let gone = [self.lost(id), self.forgotten(id)];
+        gone.into_iter().flatten().any(|gone| gone < index)
+    }
+
     /// Was it spawned after its group had closed, or into one that takes no more children? Then it is
     /// dropped in the call, unpolled.
     pub fn refused(&self, id: Id) -> bool {
