@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     cancel::CancelKind,
     error::{CleanupFailure, Failure, GroupError},
-    kernel::{book::Book, drive::Outcome, roster::Info},
+    kernel::{book::Book, cell::Info, drive::Outcome},
     panics::{self, Panic},
 };
 

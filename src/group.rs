@@ -11,10 +11,10 @@ use crate::{
     kernel::{
         blocking::{Blocking, BlockingToken, Pool},
         book::Book,
+        cell::Info,
         drive::Drive,
         ledger::{Ask, Refused},
         node::Kind,
-        roster::Info,
         spawn::{self, Home},
     },
     options::Options,

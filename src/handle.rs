@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::{JoinEnd, JoinError},
-    kernel::{join::Claim, roster::End},
+    kernel::{cell::End, join::Claim},
 };
 
 /// The identity of a task, unique within the process.

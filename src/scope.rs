@@ -10,10 +10,10 @@ use crate::{
     handle::JoinHandle,
     kernel::{
         book::Book,
+        cell::Info,
         inline::Inline,
         ledger::{Ask, Refused},
         node::Kind,
-        roster::Info,
         spawn::{self, Home},
         tasks::Inbox,
     },

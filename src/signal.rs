@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 
 use crate::{
     cancel::CancelReason,
-    kernel::{node::Node, roster::Info},
+    kernel::{cell::Info, node::Node},
     options::Options,
     spawning,
 };

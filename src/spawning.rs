@@ -2,7 +2,7 @@
 
 use std::{panic::Location, sync::Arc};
 
-use crate::kernel::{ledger::Ticket, node::Node, roster::Info};
+use crate::kernel::{cell::Info, ledger::Ticket, node::Node};
 
 /// A group's counters, as its kernel keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use crate::{
     error::{IntoOutcome, NotStarted, StartError},
     handle::JoinHandle,
     kernel::{
+        cell::{End, Info},
         context,
         drive::{Drive, Outcome},
         node::{Kind, Node, Plan},
-        roster::{End, Info},
         start::{Early, Gate, Phase, Starting},
     },
     panics,

@@ -18,11 +18,11 @@ use crate::{
     handle::TaskId,
     kernel::{
         book::Book,
+        cell::{End, Info},
         drive::Drive,
         join::Claim,
         ledger::Ask,
         node::Kind,
-        roster::{End, Info},
         spawn::{self, Home},
         supervised::{Slot, Supervised},
     },

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, panic::Location};
 
 use super::{BoxError, Failure, write_who};
-use crate::{kernel::roster::Info, panics};
+use crate::{kernel::cell::Info, panics};
 
 /// A release that failed, panicked or was cut by a [grace](crate::Options::grace), or an error that
 /// could not return where it arose; and whose it is.

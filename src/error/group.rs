@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, panic::Location};
 use super::{CleanupFailure, describe, write_who};
 use crate::{
     cancel::{CancelKind, CancelReason},
-    kernel::roster::Info,
+    kernel::cell::Info,
 };
 
 /// One failure of a group: the error of a child or of the body, and whose it is.

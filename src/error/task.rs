@@ -3,7 +3,7 @@
 use std::{any::Any, error::Error, fmt, io};
 
 use super::write_who;
-use crate::{cancel::CancelReason, kernel::roster::Info, panics};
+use crate::{cancel::CancelReason, kernel::cell::Info, panics};
 
 /// Why the handle of a child has no value.
 ///

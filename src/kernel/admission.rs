@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::{
     atomic::MutexGuard,
+    cell::Info,
+    chunk::Group,
+    claims::CellRef,
     ledger::{Ask, Granted, Refused, Ticket},
     node::{Inside, Node},
-    roster::{CellRef, Group, Info, Roster},
+    roster::Roster,
 };
 
 /// A child that was let in.

@@ -12,10 +12,10 @@ use std::{
 
 use super::{
     atomic::Ordering,
+    claims::Walk,
     ledger::Closed,
     node::{CLOSING, ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Owed, hand_over},
-    roster::Walk,
     threads::{self, Event},
 };
 use crate::{

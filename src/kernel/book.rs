@@ -150,7 +150,7 @@ impl<E: fmt::Debug + Send> Salvage for Book<E> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
-    use crate::kernel::roster::Info;
+    use crate::kernel::cell::Info;
 
     fn who() -> Info {
         Info {

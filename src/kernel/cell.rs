@@ -84,7 +84,7 @@ pub(crate) struct Cell {
     flags: AtomicU32,
     /// The code of the child is running, for looks at the tree. Written by the child alone.
     running: AtomicBool,
-    /// How many bytes behind the begin of its chunk it stands; see `roster`.
+    /// How many bytes behind the begin of its chunk it stands; see `chunk`.
     pub(super) distance: u16,
     /// Is there a task? Whose it is, see invariant 5.
     has_task: UnsafeCell<bool>,

@@ -22,12 +22,14 @@ use pin_project_lite::pin_project;
 use super::{
     adoption::orphan,
     book::Book,
+    cell::End,
     cell::{Finished, is_plain},
+    chunk::Group,
+    claims::CellRef,
     context::Frame,
     drive::poll_drained,
     node::{Kind, Node, Plan},
     obligations::{Stage, poll_owed},
-    roster::{CellRef, End, Group},
     threads, times,
 };
 use crate::{

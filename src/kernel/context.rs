@@ -8,7 +8,7 @@
 
 use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
-use super::{atomic::thread_local, child::Spot, node::Node, roster::CellRef, within::Lazy};
+use super::{atomic::thread_local, child::Spot, claims::CellRef, node::Node, within::Lazy};
 use crate::{
     panics::{self, Payload},
     runtime::{Moment, Runtime},

@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     cell::is_plain,
+    cell::{End, Info},
+    claims::CellRef,
     context,
-    roster::{CellRef, End, Info},
 };
 use crate::runtime::TaskMemory;
 

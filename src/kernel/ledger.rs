@@ -22,7 +22,8 @@ use std::{collections::VecDeque, mem::MaybeUninit, sync::Arc, task::Waker};
 
 use super::{
     atomic::{AtomicU64, Lock, Ordering},
-    roster::{self, CellRef, Hold, Roster},
+    claims::{CellRef, Hold},
+    roster::{self, Roster},
     threads,
 };
 

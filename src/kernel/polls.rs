@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     atomic::{AtomicU64, Lock, OnceLock, Ordering, thread_local},
-    roster::Info,
+    cell::Info,
 };
 
 static SHORTEST: AtomicU64 = AtomicU64::new(u64::MAX);

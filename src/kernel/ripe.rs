@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use super::roster::{ChunkClaim, Walk};
+use super::claims::{ChunkClaim, Walk};
 
 /// How many ripe chunks may keep tasks, each up to 64 of a few hundred bytes.
 const MOST: usize = 6;

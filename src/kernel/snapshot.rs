@@ -15,8 +15,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     cell::Cell,
+    claims::Walk,
     node::{ABOVE, BLOCKS, CLOSING, Deadline, ENDED, Kind, Node, ORPHAN, OWN, POLLING, SHIELD},
-    roster::Walk,
 };
 use crate::{
     handle::TaskId,

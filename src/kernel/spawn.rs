@@ -5,12 +5,13 @@ use std::{future::Future, ptr::NonNull, sync::Arc};
 use super::{
     admission::Admitted,
     book::Book,
+    cell::Info,
     child::Child,
+    chunk::{Group, Kept},
     erase,
     inline::Noted,
     join::Claim,
     ledger::{Ask, Refused},
-    roster::{Group, Info, Kept},
     tasks::Inbox,
 };
 use crate::{

@@ -28,10 +28,11 @@ use pin_project_lite::pin_project;
 
 use super::{
     atomic::{Lock, MutexGuard},
+    cell::Info,
+    claims::{CellRef, Hold},
     context,
     node::Node,
     requests::propagate,
-    roster::{CellRef, Hold, Info},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},

@@ -25,7 +25,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{atomic::Lock, book::Book, node::Node, roster::Info};
+use super::{atomic::Lock, book::Book, cell::Info, node::Node};
 use crate::{
     cancel::{CancelKind, CancelReason},
     error::{CleanupFailure, Failure, IntoOutcome, TaskError},

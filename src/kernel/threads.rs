@@ -25,14 +25,14 @@ pub(crate) enum Event {
     Adopted = 7,
 }
 
-impl From<super::roster::End> for Event {
+impl From<super::cell::End> for Event {
     #[inline]
-    fn from(end: super::roster::End) -> Self {
+    fn from(end: super::cell::End) -> Self {
         match end {
-            super::roster::End::Value => Event::Completed,
-            super::roster::End::Cancelled => Event::Cancelled,
-            super::roster::End::Failed => Event::Failed,
-            super::roster::End::Panicked => Event::Panicked,
+            super::cell::End::Value => Event::Completed,
+            super::cell::End::Cancelled => Event::Cancelled,
+            super::cell::End::Failed => Event::Failed,
+            super::cell::End::Panicked => Event::Panicked,
         }
     }
 }

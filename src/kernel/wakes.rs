@@ -13,7 +13,7 @@
 
 use std::task::Waker;
 
-use super::roster::CellRef;
+use super::claims::CellRef;
 
 #[cfg(not(all(feature = "watchdog", not(any(loom, shuttle)))))]
 pub(super) use self::none::Wakes;
@@ -33,8 +33,8 @@ mod noting {
     use super::{CellRef, Waker};
     use crate::kernel::{
         atomic::{AtomicU64, Lock, OnceLock, Ordering},
+        cell::Info,
         node::Node,
-        roster::Info,
     };
 
     static SPELL: AtomicU64 = AtomicU64::new(0);

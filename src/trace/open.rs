@@ -7,7 +7,7 @@ use tracing::{Span, debug_span, field};
 use crate::{
     carry::What,
     error::GroupError,
-    kernel::{context, node::Node, roster::Info},
+    kernel::{cell::Info, context, node::Node},
     panics,
 };
 

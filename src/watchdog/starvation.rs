@@ -12,7 +12,7 @@ use super::Watchdog;
 use crate::{
     error::write_who,
     kernel::{
-        roster::Info,
+        cell::Info,
         wakes::{self, Woken},
     },
     panics,

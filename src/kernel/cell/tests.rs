@@ -11,9 +11,10 @@ use std::{
 
 use super::*;
 use crate::kernel::{
+    chunk::Group,
+    claims::CellRef,
     ledger::Ask,
     node::{Kind, Plan},
-    roster::{CellRef, Group},
 };
 
 #[derive(Default)]
@@ -87,7 +88,7 @@ fn end(group: &Arc<Node>, child: &CellRef) {
 #[test]
 fn the_memory_of_a_task_is_freed_by_the_last_of_its_handle_and_its_chunk() {
     use crate::{
-        kernel::roster::Hold,
+        kernel::claims::Hold,
         runtime::{Label, Runtime},
     };
 

@@ -4,8 +4,9 @@ use std::panic::Location;
 
 use super::*;
 use crate::kernel::{
+    cell::{End, Info},
+    chunk::Group,
     node::{Kind, Node, Plan},
-    roster::{End, Group, Info},
 };
 
 fn spawn(group: &Arc<Node>) -> CellRef {

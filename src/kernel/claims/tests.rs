@@ -4,13 +4,16 @@
 use std::{
     collections::HashSet,
     panic::Location,
+    sync::Arc,
     task::{Wake, Waker},
 };
 
 use super::*;
 use crate::kernel::{
+    cell::End,
+    chunk::ripe_at,
     ledger::Ask,
-    node::{Kind, Plan},
+    node::{Kind, Node, Plan},
 };
 
 struct Witness;
