@@ -2,8 +2,8 @@
 # Instructions a child in an application with the default features, from spawn to join: the benches are compiled with most of
 # what tests need. `ci/instructions.sh COMMIT` also counts with the crate of that commit, and prints by how much it differs.
 #
-# Needs valgrind; without it the program is only built. Counts differ between runs by what threads wait for each other, `groups` and `timeouts` by some percent, so
-# the median of three is taken (RUNS=9: of nine).
+# Needs valgrind; without it the program is only built. Counts differ between runs by what threads wait for each other, those of
+# `groups` and `timeouts` by some percent, so the median of three is taken (RUNS=9: of nine).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
