@@ -11,6 +11,7 @@ pub(crate) mod child;
 mod chunk;
 pub(crate) mod claims;
 pub(crate) mod context;
+mod count;
 pub(crate) mod drive;
 pub(crate) mod erase;
 pub(crate) mod inline;

@@ -1,6 +1,6 @@
 //! The last child against who registers to wait for it.
 //!
-//! Ledger, invariants 2 and 3: the opener raises `WAITING` and looks at the count, a child counts out
+//! Count, invariants 2 and 3: the opener raises `WAITING` and looks at the count, a child counts out
 //! and looks at `WAITING`. One of the two sees the other, and what the children did comes before the
 //! return of the opener. Once only daemons are left they are asked to end, by whoever finds that.
 

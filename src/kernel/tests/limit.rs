@@ -1,6 +1,6 @@
 //! A place under a limit that is given up against who waits for it.
 //!
-//! Ledger, invariant 4: places are handed on in the order of arrival. A queued child that parks is
+//! Ledger, invariant 2: places are handed on in the order of arrival. A queued child that parks is
 //! woken when it is admitted, or sees that it is; a place that was granted to a spawner who left goes on.
 
 use super::{Out, Trace, begin, bound, check, join, thread};
