@@ -1,6 +1,10 @@
 //! Blocking work for a task that waits for it.
 
-use std::{convert::Infallible, future::pending, panic::Location};
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    panic::Location,
+};
 
 use crate::{
     error::GroupError,
@@ -34,31 +38,36 @@ use crate::{
 /// # Cancel safety
 ///
 /// Dropped by a foreign `select!`, the boundary around waits for the closure, whose value is lost.
-pub async fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    ended("unblock", Pool::Blocking, move |_| f()).await
+#[track_caller]
+pub fn unblock<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = T> + Send {
+    ended("unblock", Pool::Blocking, move |_| f())
 }
 
-/// Waits for a closure in a hidden group of its own.
-pub(crate) async fn ended<T: Send + 'static>(
-    what: &str,
+/// Waits for a closure in a hidden group of its own, which a tree shows at the place of the call.
+#[track_caller]
+pub(crate) fn ended<T: Send + 'static>(
+    what: &'static str,
     pool: Pool,
     closure: impl FnOnce(BlockingToken) -> T + Send + 'static,
-) -> T {
-    let value: Result<T, GroupError<Infallible>> = group(async move |g| {
-        let info = spawning::info(None, Location::caller());
+) -> impl Future<Output = T> + Send {
+    let info = spawning::info(None, Location::caller());
+    let opening = group(async move |g| {
         let closure = move |token| Ok(closure(token));
         match g.spawn_closure(info, pool, closure).await {
             Ok(value) => Ok(value),
             // It panicked, or the group was cancelled: then this body is dropped here.
             Err(_) => pending().await,
         }
-    })
-    .await;
-    match value {
-        Ok(value) => value,
-        Err(_) => panic!(
-            "`{what}` was polled outside of the boundary in which it was first polled: await it \
-             where it was started, or start it anew"
-        ),
+    });
+    async move {
+        let value: Result<T, GroupError<Infallible>> = opening.await;
+        value.unwrap_or_else(|_| {
+            panic!(
+                "`{what}` was polled outside of the boundary in which it was first polled: await it \
+                 where it was started, or start it anew"
+            )
+        })
     }
 }

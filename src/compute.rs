@@ -1,5 +1,7 @@
 //! Closures that compute, on rayon's threads.
 
+use std::future::Future;
+
 use crate::{
     blocking,
     kernel::blocking::{BlockingToken, Pool},
@@ -41,6 +43,9 @@ use crate::{
 /// # Cancel safety
 ///
 /// Dropped by a foreign `select!`, the boundary around waits for the closure, whose value is lost.
-pub async fn compute<T: Send + 'static>(f: impl FnOnce(BlockingToken) -> T + Send + 'static) -> T {
-    blocking::ended("compute", Pool::Computing, f).await
+#[track_caller]
+pub fn compute<T: Send + 'static>(
+    f: impl FnOnce(BlockingToken) -> T + Send + 'static,
+) -> impl Future<Output = T> + Send {
+    blocking::ended("compute", Pool::Computing, f)
 }

@@ -10,7 +10,7 @@ use futures_concurrency::future::Race;
 use headcount::{
     BlockingToken, CancelScope, checkpoint, group, shield,
     time::{Instant, interval, sleep},
-    timeout, unblock,
+    timeout, tree, unblock,
 };
 
 use crate::support::{
@@ -51,6 +51,16 @@ where
             done()
         });
         outcome.await.unwrap();
+    });
+}
+
+/// The hidden group and its child: who hangs in a closure is found by it.
+#[test]
+fn a_tree_shows_the_place_where_unblock_was_called() {
+    sim(FEW, || async {
+        let place = format!("tests/it/unblocks.rs:{}:", line!() + 1);
+        let tree = unblock(|| tree().to_string()).await;
+        assert_eq!(tree.matches(&place).count(), 2, "{tree}");
     });
 }
 
