@@ -14,6 +14,7 @@ use crate::{
         cell::Info,
         drive::Drive,
         ledger::{Ask, Refused},
+        line::Line,
         node::Kind,
         spawn::{self, Home},
     },

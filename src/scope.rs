@@ -13,6 +13,7 @@ use crate::{
         cell::Info,
         inline::Inline,
         ledger::{Ask, Refused},
+        line::Line,
         node::Kind,
         spawn::{self, Home},
         tasks::Inbox,

@@ -1,8 +1,8 @@
 //! What `TaskGroup` and `Scope` have in common: spawning and cancelling.
 
-use std::{panic::Location, sync::Arc};
+use std::panic::Location;
 
-use crate::kernel::{cell::Info, ledger::Ticket, node::Node};
+use crate::kernel::{cell::Info, node::Node};
 
 /// A group's counters, as its kernel keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,40 +33,6 @@ pub(crate) fn info(name: Option<String>, location: &'static Location<'static>) -
     Info {
         name: name.map(String::into_boxed_str),
         location,
-    }
-}
-
-/// A place in line for `spawn_when_free`; given on if it is not used.
-pub(crate) struct Line<'a> {
-    node: &'a Node,
-    ticket: Option<Arc<Ticket>>,
-}
-
-impl<'a> Line<'a> {
-    /// Stands in line and waits; false if the group is closed.
-    pub(crate) async fn wait(node: &'a Node) -> bool {
-        let Ok(ticket) = node.line_up() else {
-            return false;
-        };
-        let mut line = Line {
-            node,
-            ticket: Some(ticket),
-        };
-        std::future::poll_fn(|cx| match &line.ticket {
-            Some(ticket) if !ticket.is_granted_or_park(cx.waker()) => std::task::Poll::Pending,
-            _ => std::task::Poll::Ready(()),
-        })
-        .await;
-        // The place is the caller's from here on.
-        line.ticket.take().is_some_and(|ticket| ticket.settle())
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        if self.ticket.take().is_some_and(|ticket| ticket.settle()) {
-            self.node.hand_on();
-        }
     }
 }
 
@@ -175,7 +141,8 @@ macro_rules! spawning {
             ///
             /// # Cancel safety
             ///
-            /// Dropping it drops the future, and gives its place in line to the next.
+            /// Dropping it drops the future, and gives its place in line to the next. A forgotten one
+            /// keeps its place until the code in which it waited has ended.
             #[allow(clippy::async_yields_async, reason = "the wait is for a place, not for the child")]
             #[track_caller]
             pub fn spawn_when_free<O, F>(
@@ -189,7 +156,8 @@ macro_rules! spawning {
             {
                 let info = spawning::info(None, Location::caller());
                 async move {
-                    match spawning::Line::wait(self.book.node()).await {
+                    let line = Line::new(self.book.node(), info.location);
+                    match line.await {
                         true => self.spawn_as(info, Ask::Granted, future),
                         false => self.spawn_as(info, Ask::Queue, future),
                     }

@@ -248,6 +248,7 @@ impl Node {
             self.raise(CLOSING);
             self.doom_if_cancelled();
             let old = inside.register(waker);
+            inside.ledger.settle_peak(&self.count);
             let daemons = self.count.wait().then(|| inside.ledger.roster.chunks());
             (old, daemons, inline_among(self, &inside, false))
         };
@@ -362,7 +363,7 @@ pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 fn settle(mut node: Arc<Node>) {
     loop {
-        let (closed, opener, estate, owed, counted_in) = {
+        let (closed, opener, estate, owed, counted_in, stand) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -388,8 +389,8 @@ fn settle(mut node: Arc<Node>) {
             node.raise(ENDED);
             let owed = inside.owed.take();
             let estate = inside.inherited.leave();
-            let counted_in = inside.counted_in.take();
-            (closed, opener, estate, owed, counted_in)
+            let (counted_in, stand) = (inside.counted_in.take(), inside.stand.take());
+            (closed, opener, estate, owed, counted_in, stand)
         };
         closed.into_iter().for_each(Closed::tell);
         opener.into_iter().for_each(crate::panics::wake);
@@ -398,6 +399,7 @@ fn settle(mut node: Arc<Node>) {
         if let Some(caller) = counted_in {
             caller.closure_left();
         }
+        stand.iter().for_each(|stand| stand.leave());
         match node.unlink() {
             Some(parent) if parent.is_orphan() => node = parent,
             Some(parent) => return parent.something_left(),

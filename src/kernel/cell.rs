@@ -446,9 +446,10 @@ impl Cell {
         let cell = unsafe { this.as_ref() };
         // SAFETY: as above, so the task is the caller's.
         unsafe { cell.drop_task() };
-        // Most cells have nothing else to drop: no name, and nothing that was ever put into the slot.
+        // Most cells have nothing else to drop: no name, nothing that was ever put into the slot, and,
+        // on most systems, a lock that owns no memory.
         let used = cell.flags.load(Ordering::Relaxed) & (OCCUPIED | AWAITED) != 0;
-        if used || cell.info.name.is_some() {
+        if used || cell.info.name.is_some() || needs_drop::<Lock<()>>() {
             // SAFETY: as the caller promises.
             unsafe { this.drop_in_place() };
         }

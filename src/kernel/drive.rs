@@ -264,8 +264,14 @@ impl<F: Future> Body<F> {
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<F::Output>> {
         let _polling = Polling(Some(node));
-        *self.as_mut().project().phase = Phase::Running;
-        ready!(self.as_mut().after_poll(node, polled, false, cx));
+        let this = self.as_mut().project();
+        // That poll dropped the future itself, as the time was over.
+        if matches!(polled, Ok(Poll::Pending)) && this.inner.is_none() {
+            *this.phase = Phase::Closing(None);
+        } else {
+            *this.phase = Phase::Running;
+            ready!(self.as_mut().after_poll(node, polled, false, cx));
+        }
         node.deactivate();
         let how = Closing {
             forbidden: false,

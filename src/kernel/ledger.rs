@@ -66,10 +66,10 @@ enum TicketState {
 }
 
 impl Ticket {
-    /// True once the place is granted; else `waker` is told when it is.
-    pub(crate) fn is_granted_or_park(&self, waker: &Waker) -> bool {
+    /// True once the place is granted, or the line was left; else `waker` is told when it is.
+    pub(crate) fn is_called_or_park(&self, waker: &Waker) -> bool {
         let mut state = self.0.lock();
-        if matches!(*state, TicketState::Granted) {
+        if matches!(*state, TicketState::Granted | TicketState::Settled) {
             return true;
         }
         let old = std::mem::replace(&mut *state, TicketState::Waiting(waker.clone()));
@@ -287,14 +287,16 @@ impl Ledger {
     }
 
     /// Children ever spawned, living now, and the most that lived at once.
-    pub(crate) fn totals(&self, count: &Count) -> (u64, usize, usize) {
-        let living = count.living();
-        (self.spawned, living, self.peak.max(living))
+    pub(crate) fn totals(&mut self, count: &Count) -> (u64, usize, usize) {
+        let living = self.settle_peak(count);
+        (self.spawned, living, self.peak)
     }
 
-    /// Nobody enters for a while: those who live now may be more than at the last look.
-    pub(super) fn settle_peak(&mut self, count: &Count) {
-        self.peak = self.peak.max(count.living());
+    /// Those who live now may be more than at the last look. Gives their number.
+    pub(super) fn settle_peak(&mut self, count: &Count) -> usize {
+        let living = count.living();
+        self.peak = self.peak.max(living);
+        living
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) fn look(mut f: impl FnMut(&Arc<Node>, usize, u64)) {
     while let Some(node) = work.pop() {
         // One lock at a time, as for the tree.
         let (spawned, living, _) = {
-            let inside = node.inside.lock();
+            let mut inside = node.inside.lock();
             work.extend(inside.subs.iter().map(|(_, sub)| sub.clone()));
             inside.ledger.totals(&node.count)
         };

@@ -19,6 +19,7 @@ pub(crate) mod join;
 pub(crate) mod ledger;
 #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
 pub(crate) mod levels;
+pub(crate) mod line;
 mod links;
 pub(crate) mod node;
 pub(crate) mod obligations;

@@ -20,6 +20,7 @@ use super::{
     context,
     count::Count,
     ledger::Ledger,
+    line::Stand,
     obligations::Owed,
     report::Warning,
     roll_call::RollCall,
@@ -87,8 +88,8 @@ pub(crate) enum Kind {
     Release,
     /// A child that belongs to the caller of `start` until it has started.
     Start,
-    /// A task that waits for a request to stop.
-    Watch,
+    /// A wait: for a request to stop, or for a place.
+    Wait,
 }
 
 impl Kind {
@@ -99,7 +100,7 @@ impl Kind {
 
     /// Is it polled as a part of its parent's body, which must not be dropped before it has drained?
     pub(super) fn is_inner(self) -> bool {
-        !matches!(self, Kind::Task | Kind::Release | Kind::Watch)
+        !matches!(self, Kind::Task | Kind::Release | Kind::Wait)
     }
 }
 
@@ -165,6 +166,8 @@ pub(super) struct Inside {
     pub(super) gate: Option<Arc<Gate>>,
     /// Of a child that ended before it had started: the boundary that waits for it; see `start`.
     pub(super) counted_in: Option<Arc<Node>>,
+    /// Of a spawner's wait: where it stands in line.
+    pub(super) stand: Option<Box<Stand>>,
 }
 
 /// The request that cancelled a boundary.

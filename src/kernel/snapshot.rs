@@ -94,7 +94,7 @@ impl Look {
         let mut inside_runs = false;
         for sub in &inner.subs {
             match sub.kind {
-                Kind::Watch => continue,
+                Kind::Wait => continue,
                 Kind::Task if !sub.is_orphan() => continue,
                 Kind::Task => left.push(sub),
                 _ => inside_runs |= sub.kind.is_inner() && sub.has(POLLING),
@@ -244,7 +244,7 @@ fn entry_of(node: &Node, parent: Option<usize>) -> Entry {
         Kind::Group => EntryKind::Group,
         Kind::Scope => EntryKind::Scope,
         Kind::Cancel => EntryKind::CancelScope,
-        Kind::Task | Kind::Watch => EntryKind::Task,
+        Kind::Task | Kind::Wait => EntryKind::Task,
         Kind::Release => EntryKind::Release,
         Kind::Start => EntryKind::Start,
     };
@@ -253,7 +253,7 @@ fn entry_of(node: &Node, parent: Option<usize>) -> Entry {
 
 impl Node {
     fn look(&self, now: Option<Instant>) -> Inner {
-        let inside = self.inside.lock();
+        let mut inside = self.inside.lock();
         let (spawned, _, peak) = inside.ledger.totals(&self.count);
         Inner {
             subs: inside.subs.iter().map(|(_, sub)| sub.clone()).collect(),

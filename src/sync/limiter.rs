@@ -154,7 +154,7 @@ impl CapacityLimiter {
                 limiter: &limiter,
             };
             poll_fn(|cx| match &waiting.ticket {
-                Some(ticket) if !ticket.is_granted_or_park(cx.waker()) => Poll::Pending,
+                Some(ticket) if !ticket.is_called_or_park(cx.waker()) => Poll::Pending,
                 _ => Poll::Ready(()),
             })
             .await;

@@ -105,7 +105,7 @@ fn what(kind: Kind) -> &'static str {
         Kind::Task => "child",
         Kind::Release => "release",
         Kind::Start => "start",
-        Kind::Watch => "wait for a stop",
+        Kind::Wait => "wait",
     }
 }
 

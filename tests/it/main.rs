@@ -19,6 +19,7 @@ mod deadlines_seen;
 mod deep;
 mod finalizers;
 mod forgotten;
+mod forgotten_lines;
 mod graces;
 mod graces_nested;
 mod in_a_group;

@@ -3,8 +3,9 @@
 
 use std::{
     future::{Future, pending, poll_fn},
-    sync::Arc,
-    task::Poll,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
 };
 
 use headcount::{
@@ -36,6 +37,34 @@ fn returning<F: FnMut()>(value: u8, on_drop: F) -> impl Future<Output = u8> {
         let _ = &owned;
         Poll::Ready(value)
     })
+}
+
+/// Nobody polls that where it belongs any more, so it ends with the timeout, a shield too.
+#[test]
+fn a_timeout_of_zero_waits_for_nobody_whom_its_destructor_forgets_or_puts_aside() {
+    type Kept = Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
+    for forgets in [true, false] {
+        sim(SEEDS, move || async move {
+            let (ledger, kept) = (Ledger::open(), Kept::default());
+            let opens = kept.clone();
+            let expired = timeout(
+                secs(0),
+                owning(move || {
+                    let mut inner: Pin<Box<dyn Future<Output = ()> + Send>> =
+                        Box::pin(shield(sleep(secs(60))));
+                    let polled = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    assert!(polled.is_pending());
+                    match forgets {
+                        true => std::mem::forget(inner),
+                        false => *opens.lock().unwrap() = Some(inner),
+                    }
+                }),
+            );
+            expired.await.unwrap_err();
+            assert_eq!(ledger.now(), 0);
+            drop(kept.lock().unwrap().take());
+        });
+    }
 }
 
 /// Rule 19: the future is dropped inside its boundary, which is cancelled by then.
