@@ -133,3 +133,59 @@ impl<F: Future, E> Future for Inline<'_, F, E> {
         Poll::Pending
     }
 }
+
+#[cfg(all(test, feature = "async-std", not(any(loom, shuttle))))]
+mod tests {
+    use std::{
+        convert::Infallible,
+        future::poll_fn,
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        },
+        task::{Poll, Waker},
+    };
+
+    /// Children that never stop to wake each other, and do not wake themselves.
+    #[test]
+    fn two_children_that_wake_each_other_let_the_code_around_run() {
+        const TURNS: usize = 10_000;
+        let (turns, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let wakers = [const { Mutex::new(None::<Waker>) }; 2];
+        let wake = |player: usize| {
+            if let Some(waker) = &*wakers[player].lock().unwrap() {
+                waker.wake_by_ref();
+            }
+        };
+        let play = |me: usize| {
+            let (turns, over, wakers) = (&turns, &over, &wakers);
+            poll_fn(move |cx| {
+                *wakers[me].lock().unwrap() = Some(cx.waker().clone());
+                wake(1 - me);
+                let has_time = turns.fetch_add(1, SeqCst) < TURNS && !over.load(SeqCst);
+                if has_time {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+        };
+        async_std::task::block_on(async {
+            let played = crate::scope(async |s| {
+                s.spawn(play(0));
+                s.spawn(play(1));
+                Ok::<_, Infallible>(())
+            });
+            let around = async {
+                // Both at once, which is as many as there are.
+                wake(0);
+                wake(1);
+                async_std::task::yield_now().await;
+                over.store(true, SeqCst);
+            };
+            let (outcome, ()) = futures_util::future::join(played, around).await;
+            outcome.unwrap();
+        });
+        assert!(turns.load(SeqCst) < 100, "{turns:?}");
+    }
+}

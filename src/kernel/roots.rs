@@ -61,3 +61,21 @@ pub(super) fn all() -> Vec<Arc<Node>> {
     };
     listed.iter().filter_map(Weak::upgrade).collect()
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::kernel::node::{Kind, Plan};
+
+    #[test]
+    fn a_look_takes_out_a_root_that_was_freed_without_an_end() {
+        let node = Node::new(Kind::Group, Location::caller(), Plan::default());
+        enter(&node);
+        let root = Arc::downgrade(&node);
+        drop(node);
+        all();
+        assert!(list().iter().all(|(_, listed)| !listed.ptr_eq(&root)));
+    }
+}

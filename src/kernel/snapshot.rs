@@ -145,7 +145,7 @@ impl Look {
                 }
             });
         }
-        if inner.spawned > 0 || node.kind.returns_errors() {
+        if node.kind.returns_errors() {
             self.entries[index].children = Some(Children {
                 living,
                 spawned: inner.spawned,

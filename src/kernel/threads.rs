@@ -131,6 +131,25 @@ mod desks {
         }
         (totals, PEAK.load(Relaxed))
     }
+
+    #[cfg(test)]
+    mod tests {
+        use std::thread;
+
+        use super::*;
+
+        #[test]
+        fn a_desk_is_handed_on_when_its_thread_ends() {
+            const THREADS: usize = 200;
+            let desks = || DESKS.lock().unwrap().all.len();
+            let before = desks();
+            for _ in 0..THREADS {
+                thread::spawn(|| count(Event::Opened)).join().unwrap();
+            }
+            // Other tests have a few threads meanwhile.
+            assert!(desks() < before + THREADS, "{before}, {}", desks());
+        }
+    }
 }
 
 /// In models: the words of the desks would only make them larger.

@@ -97,12 +97,12 @@ mod noting {
     struct Kept {
         spell: u64,
         note: Arc<Note>,
-        to: Waker,
         relay: Waker,
     }
 
     impl Wakes {
-        /// With which waker the child is to be polled now, if not with `waker`.
+        /// With which waker the child is to be polled now, if not with `waker`: that of its task, which is the
+        /// same in each poll.
         #[inline]
         pub(in crate::kernel) fn begin_poll(
             &mut self,
@@ -118,7 +118,7 @@ mod noting {
         #[cold]
         fn note(&mut self, spell: u64, cell: &CellRef, to: &Waker) -> &Waker {
             let kept = match self.0.take() {
-                Some(kept) if kept.spell == spell && kept.to.will_wake(to) => kept,
+                Some(kept) if kept.spell == spell => kept,
                 _ => Box::new(Kept::new(spell, cell, to)),
             };
             kept.note.woken.store(0, Ordering::Relaxed);
@@ -138,12 +138,7 @@ mod noting {
                 note: note.clone(),
                 to: to.clone(),
             }));
-            Kept {
-                spell,
-                note,
-                to: to.clone(),
-                relay,
-            }
+            Kept { spell, note, relay }
         }
     }
 
@@ -184,6 +179,12 @@ mod noting {
         /// When, on a clock of its own.
         pub(crate) at: u64,
         pub(crate) since: Duration,
+    }
+
+    /// How many children are listed.
+    #[cfg(test)]
+    pub(super) fn listed() -> usize {
+        shared().lock().children.len()
     }
 
     /// Those that wait for a poll now. Not those whose scope is being polled, or has lost its opener, so
@@ -326,5 +327,51 @@ mod tests {
         waker.wake_by_ref();
         assert_eq!(waiting_in("outlived"), [""; 0]);
         drop(waker);
+    }
+
+    #[test]
+    fn a_look_lets_go_of_children_that_are_gone() {
+        const CHILDREN: usize = 1000;
+        let _watching = watch();
+        let mut scope = pin!(Options::new().name("short").scope(async |s| {
+            (0..CHILDREN).for_each(|_| drop(s.spawn(async {})));
+            Ok::<_, Infallible>(())
+        }));
+        assert!(poll(scope.as_mut(), &Arc::default()).is_ready());
+        look();
+        // Those of other tests are a handful.
+        assert!(noting::listed() < CHILDREN, "{}", noting::listed());
+    }
+
+    /// It was forgotten, and something below lives on.
+    #[cfg(feature = "async-std")]
+    #[test]
+    fn a_child_of_an_orphan_does_not_wait() {
+        let _watching = watch();
+        let (ready, over) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let scope = |name: &'static str| {
+            let (ready, over) = (ready.clone(), over.clone());
+            Options::new().name(name).scope(async move |s| {
+                s.spawn_named("child", async move { ready.wait().await });
+                let group = crate::group(async |g| {
+                    g.spawn(crate::shield(async move { over.wait().await }));
+                    Ok::<_, Infallible>(())
+                });
+                group.await.unwrap();
+                Ok::<_, Infallible>(())
+            })
+        };
+        let mut outer = pin!(Options::new().name("outer").scope(async |_| {
+            let mut inner = Box::pin(scope("orphan"));
+            assert!(poll(inner.as_mut(), &Arc::default()).is_pending());
+            ready.set();
+            assert_eq!(waiting_in("orphan"), ["child"]);
+            std::mem::forget(inner);
+            Ok::<_, Infallible>(())
+        }));
+        assert!(poll(outer.as_mut(), &Arc::default()).is_pending());
+        assert_eq!(waiting_in("orphan"), [""; 0]);
+        over.set();
+        async_std::task::block_on(outer).unwrap();
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "../it/support/logged.rs"]
 mod logged;
+#[path = "../it/support/workers.rs"]
+mod workers;
 
 mod growing;
 mod real_life;

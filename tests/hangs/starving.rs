@@ -4,8 +4,11 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::mpsc::{Receiver, channel},
-    task::Poll,
+    sync::{
+        Mutex,
+        mpsc::{Receiver, channel},
+    },
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use headcount::{
     watchdog::{Starvation, watch_starvation},
 };
 
-use super::{Dog, SOON, block};
+use super::{Dog, SOON, block, workers::on_workers};
 
 /// The watchdogs of other tests see the scopes of this one: each looks for its own.
 fn watch(prefix: &'static str) -> (Dog, Receiver<Starvation>) {
@@ -123,6 +126,39 @@ fn a_scope_is_watched_in_the_second_watch_as_in_the_first() {
             block(&heard);
             work.await.unwrap();
         }
+    });
+}
+
+/// In processes of its own, where no other test watches.
+#[test]
+fn a_scope_that_outlives_a_watch_costs_what_it_did_and_is_seen_by_the_next() {
+    let name = "starving::a_scope_that_outlives_a_watch_costs_what_it_did_and_is_seen_by_the_next";
+    on_workers(name, || {
+        let last = Mutex::new(Waker::noop().clone());
+        let mut scope = pin!(Options::new().name("long").scope(async |s| {
+            let restless = poll_fn(|cx| {
+                *last.lock().unwrap() = cx.waker().clone();
+                Poll::<()>::Pending
+            });
+            s.spawn_named("child", restless);
+            Ok::<_, Infallible>(())
+        }));
+        // With which waker the child is polled next.
+        let mut next = || {
+            last.lock().unwrap().wake_by_ref();
+            assert!(block_on(poll_once(scope.as_mut())).is_pending());
+            last.lock().unwrap().clone()
+        };
+        let bare = next();
+        let (watchdog, _heard) = watch("long");
+        let noting = next();
+        assert!(!noting.will_wake(&bare));
+        assert!(next().will_wake(&noting), "nobody has to take it anew");
+        drop(watchdog);
+        assert!(next().will_wake(&bare), "nobody watches");
+        let (_watchdog, heard) = watch("long");
+        next().wake();
+        assert_eq!(block(&heard).child_name(), Some("child"));
     });
 }
 

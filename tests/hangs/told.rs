@@ -59,17 +59,18 @@ fn a_grace_that_ends_shows_the_releases_that_it_cuts_once() {
         let opened = options.group(async |_| {
             let _door = defer((), |()| pending::<()>());
             let _lights = defer((), |()| pending::<()>());
+            let _alarm = defer((), |()| pending::<()>());
             Ok::<_, Infallible>(())
         });
         let error = opened.await.unwrap_err();
-        assert_eq!(error.cleanup_failures().len(), 2);
+        assert_eq!(error.cleanup_failures().len(), 3);
     };
     for log in logs(program) {
         assert_eq!(log.len(), 1, "{log:?}");
         let cuts = " cuts releases that are left, as their grace has ended:\n";
         assert!(log[0].contains(cuts), "{log:?}");
         assert!(line(&log[0], "group `shop`").contains(": finalizing, grace ends in 0.0ns"));
-        // The one that is being released; the other has not begun.
+        // The one that is being released; the others have not begun.
         let release = line(&log[0], "release at tests/hangs/told.rs:");
         assert!(release.contains(": running"), "{release}");
     }

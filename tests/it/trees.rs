@@ -201,6 +201,111 @@ fn a_request_shows_where_it_was_made_with_its_reason_and_age() {
     });
 }
 
+/// At boundaries below, at children without any, and not behind a shield.
+#[test]
+fn a_request_shows_as_far_as_it_reaches() {
+    sim(SEEDS, || async {
+        let asked = Options::new().name("asked");
+        let outcome = asked.group(async |g| {
+            let tidy = Options::new().name("tidy").group(async |_| {
+                let _slow = defer((), |()| sleep(secs(5)));
+                std::future::pending::<Result<(), Oops>>().await
+            });
+            g.spawn_named("tidies", async {
+                let plain = CancelScope::new();
+                plain
+                    .enter(tidy)
+                    .await
+                    .map_or(Ok(()), |_| Err(Oops("tidy")))
+            });
+            let unmoved = Options::new().name("unmoved").group(async |g| {
+                g.spawn_named("looks", async {
+                    sleep(secs(2)).await;
+                    let tree = tree();
+                    let tidy = entry(&tree, "tidy");
+                    let plain = &tree.entries()[tidy.parent.unwrap()];
+                    assert_eq!(plain.kind, EntryKind::CancelScope);
+                    for reached in [plain, tidy] {
+                        assert!(reached.cancelling.is_some() && !reached.shielded, "{tree}");
+                    }
+                    let unmoved = entry(&tree, "unmoved");
+                    let shield = &tree.entries()[unmoved.parent.unwrap()];
+                    assert_eq!(shield.kind, EntryKind::CancelScope);
+                    assert!(shield.shielded && !unmoved.shielded, "{tree}");
+                    for spared in [shield, unmoved] {
+                        assert!(spared.cancelling.is_none(), "{tree}");
+                    }
+                });
+                done()
+            });
+            g.spawn_named(
+                "stays",
+                shield(async { unmoved.await.map_err(|_| Oops("unmoved")) }),
+            );
+            let handle = g.spawn_named("alone", sleep(secs(9)));
+            sleep(secs(1)).await;
+            let before = tree();
+            let spared = before
+                .entries()
+                .iter()
+                .all(|entry| entry.cancelling.is_none());
+            assert!(spared, "{before}");
+            handle.cancel();
+            assert!(entry(&tree(), "alone").cancelling.is_some());
+            g.spawn_named("without a boundary", sleep(secs(9)));
+            g.cancel();
+            assert!(entry(&tree(), "without a boundary").cancelling.is_some());
+            done()
+        });
+        // The body returned its value all the same.
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_a_stop_is_no_boundary() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_daemon(headcount::cancelled());
+            sleep(secs(1)).await;
+            assert_eq!(tree().entries().len(), 2, "{}", tree());
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_group_that_has_ended_is_not_shown_though_its_handle_is_kept() {
+    sim(SEEDS, || async {
+        let kept = group(async |g| Ok::<_, Oops>(g.clone())).await.unwrap();
+        assert!(tree().is_empty(), "{}", tree());
+        drop(kept);
+    });
+}
+
+#[test]
+fn a_child_shows_the_number_of_its_handle_and_a_spawner_stands_in_line() {
+    sim(SEEDS, || async {
+        let options = Options::new().name("all").limit(2);
+        let outcome = options.group(async |g| {
+            let handles = ["first", "second"].map(|name| g.spawn_named(name, sleep(secs(2))));
+            let spawner = g.spawn_when_free(async {});
+            let both = futures_util::future::join(spawner, async {
+                sleep(secs(1)).await;
+                let tree = tree();
+                for (name, handle) in ["first", "second"].into_iter().zip(&handles) {
+                    assert_eq!(entry(&tree, name).task, Some(handle.id()));
+                }
+                assert_eq!(entry(&tree, "all").children.unwrap().in_line, 1);
+            });
+            drop(both.await);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
 #[test]
 fn a_child_that_was_cancelled_by_its_handle_shows_that() {
     sim(SEEDS, || async {
