@@ -1,7 +1,7 @@
 //! Spawners that are leaked while they stand in line for a place: they hold nobody up once the code in
 //! which they waited has ended.
 
-use std::mem;
+use std::{mem, time::Duration};
 
 use headcount::{Options, TaskGroup, group, time::sleep};
 
@@ -74,7 +74,7 @@ fn a_spawner_that_a_child_has_forgotten_in_line_is_passed_over_when_the_child_en
                         }
                         false => g.spawn(leaks),
                     };
-                    sleep(secs(0)).await;
+                    sleep(Duration::from_millis(1)).await;
                     g.spawn(ledger.sleeper("behind", secs(1)));
                     done()
                 });
