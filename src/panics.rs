@@ -10,6 +10,8 @@ use std::{
     task::Waker,
 };
 
+use log::Level;
+
 use crate::error::{BoxError, CleanupFailure};
 
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -82,10 +84,31 @@ pub(crate) fn debug_text<E: fmt::Debug>(error: &E) -> String {
     })
 }
 
+/// Writes into the log. That may be anybody's code, and its panic must not keep the kernel from
+/// going on.
+pub(crate) fn log(level: Level, what: fmt::Arguments<'_>) {
+    let logged = catch(|| log::log!(target: "headcount", level, "headcount: {what}"));
+    if let Err(again) = logged.or_else(|payload| catch(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
+
+/// Does the log take such lines?
+pub(crate) fn logs(level: Level) -> bool {
+    let logs = catch(|| log::log_enabled!(target: "headcount", level));
+    logs.unwrap_or_else(|payload| {
+        discard(payload);
+        false
+    })
+}
+
 /// Runs code of which a panic has nowhere to go, and reports one.
 pub(crate) fn guard(what: &str, f: impl FnOnce()) {
     if let Err(payload) = catch(f) {
-        log::error!("headcount: {what} panicked: {}", text(&payload));
+        log(
+            Level::Error,
+            format_args!("{what} panicked: {}", text(&payload)),
+        );
         discard(payload);
     }
 }
@@ -98,9 +121,9 @@ pub(crate) fn wake(waker: Waker) {
 /// Drops a payload, whose destructor may panic in turn; that one's payload is leaked.
 pub(crate) fn discard(payload: Payload) {
     if let Err(again) = catch(move || drop(payload)) {
-        log::error!(
-            "headcount: dropping a panic payload panicked: {}",
-            text(&again)
+        log(
+            Level::Error,
+            format_args!("dropping a panic payload panicked: {}", text(&again)),
         );
         std::mem::forget(again);
     }

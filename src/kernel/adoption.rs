@@ -10,6 +10,8 @@ use std::{
     task::Waker,
 };
 
+use log::Level;
+
 use super::{
     atomic::Ordering,
     claims::Walk,
@@ -132,7 +134,7 @@ impl Node {
             }
             node = here.parent().map(|parent| &**parent);
         }
-        log::error!("headcount: {suppressed}");
+        panics::log(Level::Error, format_args!("{suppressed}"));
     }
 
     /// The panics and cleanup failures that wait for the opener.

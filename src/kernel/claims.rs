@@ -148,8 +148,8 @@ unsafe fn ripen(chunk: ChunkPtr) {
     let claim = unsafe { ChunkClaim::ripe(chunk) };
     let oldest = node.with_roster(|roster| roster.ripe.push(claim));
     drop(oldest);
-    // SAFETY: the last child is retired here only. The word cannot come to zero, since the group
-    // gives up its claim later.
+    // SAFETY: the last child is the caller's, who made the chunk ripe. The word cannot come to zero,
+    // since the group gives up its claim later.
     let left = unsafe { give_up(chunk, CHILD) };
     if left.is_some_and(|left| left as u32 == 0) {
         // SAFETY: that was the last of all children.

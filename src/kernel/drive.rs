@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use log::Level;
 use pin_project_lite::pin_project;
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
-    panics::{Panic, Payload},
+    panics::{self, Panic, Payload},
     runtime::Timer,
 };
 
@@ -127,11 +128,14 @@ impl<F: Future> Body<F> {
         guard(node, || drop(phase));
         node.deactivate();
         if node.parent().is_none() && node.count.living() > 0 {
-            log::warn!(
-                "headcount: the boundary opened at {} was dropped outside of any other boundary; \
-                 its {} cancelled children end detached",
-                node.location,
-                node.count.living(),
+            panics::log(
+                Level::Warn,
+                format_args!(
+                    "the boundary opened at {} was dropped outside of any other boundary; its {} \
+                     cancelled children end detached",
+                    node.location,
+                    node.count.living(),
+                ),
             );
         }
         orphan(node.clone());

@@ -1,7 +1,7 @@
 //! The tree of boundaries: links, and cancellation that reaches everything below at once.
 //!
-//! Lock order: none is nested, except that the lock of a child's slot or a ticket may be taken
-//! under the lock of a node. Wakers are called, and values of the user dropped, outside locks.
+//! Wakers are called, and values of the user dropped, outside locks; for these see "Orders and locks" in
+//! `kernel/README.md`.
 //!
 //! The numbered invariants of this file are in `kernel/README.md` under "The tree".
 

@@ -25,6 +25,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use log::Level;
+
 use super::{
     context::{self, Frame},
     drive::{Drive, Outcome},
@@ -34,7 +36,7 @@ use super::{
 use crate::{
     cancel::CancelKind,
     error::{BoxError, CleanupFailure},
-    panics::Panic,
+    panics::{self, Panic},
     runtime::{Label, Runtime},
 };
 
@@ -165,14 +167,17 @@ impl Home {
         }
         let here = context::node();
         if here.is_none() {
-            log::warn!(
-                "headcount: what was deferred at {} was dropped outside of any boundary; it is \
-                 released {}",
-                obligation.node.location,
-                match &self.node {
-                    Some(_) => "by the boundary in which it was taken, or one around that",
-                    None => "detached, and nobody waits for that",
-                },
+            let by = match &self.node {
+                Some(_) => "by the boundary in which it was taken, or one around that",
+                None => "detached, and nobody waits for that",
+            };
+            let location = obligation.node.location;
+            panics::log(
+                Level::Warn,
+                format_args!(
+                    "what was deferred at {location} was dropped outside of any boundary; it is \
+                     released {by}"
+                ),
             );
         }
         let start = here.or_else(|| self.node.clone());
@@ -201,7 +206,7 @@ pub(super) fn hand_over(start: Option<Arc<Node>>, runtime: &Runtime, mut obligat
         location: obligation.node.location,
     };
     let detached = std::future::poll_fn(move |cx| obligation.poll_unattended(cx));
-    crate::panics::guard("spawning a detached release", || {
+    panics::guard("spawning a detached release", || {
         runtime.spawn(label, || detached);
     });
 }

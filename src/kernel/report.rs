@@ -8,6 +8,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use log::Level;
+
 use super::node::{Inside, Node};
 use crate::{panics, time::Instant, tree::TaskTree};
 
@@ -75,21 +77,17 @@ impl Node {
     }
 
     pub(super) fn tell(self: &Arc<Self>, what: std::fmt::Arguments<'_>) {
-        if !log::log_enabled!(log::Level::Warn) {
+        if !panics::logs(Level::Warn) {
             return;
         }
         let name = self
             .name
             .as_ref()
             .map_or_else(String::new, |name| format!(" `{name}`"));
-        let tree = TaskTree::below(self);
-        // The log is anybody's code, and the opener that calls this must not unwind.
-        let told = panics::catch(|| {
-            log::warn!(
-                "headcount: the boundary{name} opened at {} {what}:\n{tree}",
-                self.location
-            );
-        });
-        told.unwrap_or_else(panics::discard);
+        let (location, tree) = (self.location, TaskTree::below(self));
+        panics::log(
+            Level::Warn,
+            format_args!("the boundary{name} opened at {location} {what}:\n{tree}"),
+        );
     }
 }

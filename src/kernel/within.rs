@@ -202,7 +202,10 @@ impl<'a> Lazy<'a> {
     /// The node, made now if this is the first that asks for it. From then on it is being polled.
     #[cold]
     pub(super) fn node(&self) -> &Arc<Node> {
-        self.node.get_or_init(|| {
+        if let Some(node) = self.made_node() {
+            return node;
+        }
+        let node = self.node.get_or_init(|| {
             let plan = Plan {
                 deadline: Some(Deadline::At(self.due.at())),
                 ..Plan::default()
@@ -212,11 +215,13 @@ impl<'a> Lazy<'a> {
             node.settle_at(self.outer.and_then(Frame::node), runtime);
             node.activate();
             node.poll_begins();
-            if self.expired.get() {
-                node.record_request(CancelReason::new(CancelKind::Deadline));
-            }
             node
-        })
+        });
+        // Not before it is there: a subscriber that is told of the request may ask for it.
+        if self.expired.get() {
+            node.record_request(CancelReason::new(CancelKind::Deadline));
+        }
+        node
     }
 
     pub(super) fn is_cancelled(&self) -> bool {

@@ -28,6 +28,7 @@ mod intervals;
 mod kept_handles;
 mod late_drops;
 mod logs;
+mod logs_panicking;
 mod map_concurrent;
 mod misuse;
 mod peers;

@@ -1,11 +1,15 @@
 //! What goes to the log. A simulation runs its tasks on the thread of its test, so each test sees its own.
 
-use std::{cell::RefCell, sync::Once};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Once,
+};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static PANICS: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Lines;
@@ -20,6 +24,9 @@ impl Log for Lines {
             let line = format!("{} {}", record.level(), record.args());
             // A thread that ends may have none any more.
             let _ = LINES.try_with(|lines| lines.borrow_mut().push(line));
+            if PANICS.try_with(Cell::get) == Ok(true) {
+                panic!("the log panics");
+            }
         }
     }
 
@@ -36,4 +43,12 @@ pub fn logged(f: impl FnOnce()) -> Vec<String> {
     LINES.with(|lines| lines.borrow_mut().clear());
     f();
     LINES.with(|lines| std::mem::take(&mut *lines.borrow_mut()))
+}
+
+/// The same, with a log that panics after each line.
+pub fn logged_panicking(f: impl FnOnce()) -> Vec<String> {
+    PANICS.set(true);
+    let lines = logged(f);
+    PANICS.set(false);
+    lines
 }
