@@ -5,7 +5,7 @@ use std::future::pending;
 use headcount::{defer, group, testing::Sim, time::sleep};
 
 use crate::support::{
-    Census, Oops, catch, done, drops_later_panicking, logged_panicking, message, poll_once, secs,
+    Census, Oops, PANICS, catch, done, drops_later_panicking, logged, message, poll_once, secs,
 };
 
 /// Runs a program that writes one line, which has this text.
@@ -13,8 +13,9 @@ fn panics_in_the_log<Fut>(program: fn() -> Fut, text: &str)
 where
     Fut: Future<Output = ()> + Send + 'static,
 {
+    PANICS.set(true);
     for seed in 0..50 {
-        let lines = logged_panicking(|| Sim::new(seed).run(program()));
+        let lines = logged(|| Sim::new(seed).run(program()));
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(text), "{lines:?}");
     }

@@ -9,7 +9,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    static PANICS: Cell<bool> = const { Cell::new(false) };
+    /// Does the log of this thread panic after each line?
+    pub static PANICS: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Lines;
@@ -43,12 +44,4 @@ pub fn logged(f: impl FnOnce()) -> Vec<String> {
     LINES.with(|lines| lines.borrow_mut().clear());
     f();
     LINES.with(|lines| std::mem::take(&mut *lines.borrow_mut()))
-}
-
-/// The same, with a log that panics after each line.
-pub fn logged_panicking(f: impl FnOnce()) -> Vec<String> {
-    PANICS.set(true);
-    let lines = logged(f);
-    PANICS.set(false);
-    lines
 }

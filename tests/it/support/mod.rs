@@ -16,7 +16,7 @@ pub use futures::{
 };
 pub use layers::{Boxed, Layer, nested, nested_with_owners, nestings, shielded_sleep};
 pub use ledger::Ledger;
-pub use logged::{logged, logged_panicking};
+pub use logged::{PANICS, logged};
 pub use real::{Flag, block_on, spin_until};
 pub use tracked::{Census, Tracked};
 pub use workers::{on_these_workers, on_workers};
