@@ -19,6 +19,7 @@ where
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(text), "{lines:?}");
     }
+    PANICS.set(false);
 }
 
 #[test]
