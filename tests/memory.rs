@@ -20,6 +20,8 @@ use headcount::{
 use watch::Watch;
 use workers::{on_these_workers, on_workers};
 
+#[path = "memory/nothing_left.rs"]
+mod nothing_left;
 #[path = "memory/watch.rs"]
 mod watch;
 #[path = "it/support/workers.rs"]
@@ -505,40 +507,6 @@ fn a_finished_child_is_freed_unless_a_live_handle_owes_its_output() {
             outcome.unwrap();
         },
     );
-}
-
-/// Case 36: groups that come and go leave nothing, however they end.
-#[test]
-fn groups_that_come_and_go_leave_nothing() {
-    on_workers("groups_that_come_and_go_leave_nothing", || {
-        let turn = |n: usize| {
-            let outcome = async_std::task::block_on(group(async |g| {
-                let kept = g.clone();
-                g.spawn(async move {
-                    let _own = kept;
-                    pending::<()>().await;
-                });
-                let handle = g.spawn(yield_now());
-                g.spawn_named("named", pending::<()>());
-                yield_now().await;
-                drop(handle);
-                match n % 2 {
-                    0 => Err::<(), _>(n),
-                    _ => {
-                        g.cancel();
-                        pending().await
-                    }
-                }
-            }));
-            let error: headcount::GroupError<usize> = outcome.unwrap_err();
-            assert_eq!(error.into_first(), (n % 2 == 0).then_some(n));
-        };
-        (0..2000).for_each(turn);
-        let before = live();
-        (0..20_000).for_each(turn);
-        let grown = live() - before;
-        assert!(grown < 64 * 1024, "{grown} bytes more");
-    });
 }
 
 /// Rule 7: what is kept of a child that has ended, so that it is freed where it was made, is small.
