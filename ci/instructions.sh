@@ -3,7 +3,7 @@
 # what tests need. `ci/instructions.sh COMMIT` also counts with the crate of that commit, and prints by how much it differs.
 #
 # Needs valgrind; without it the program is only built. Counts differ between runs by what threads wait for each other, those of
-# `groups` and `timeouts` by some percent, so the median of three is taken (RUNS=9: of nine).
+# `groups` and `timeouts` by some percent, so the median of three is taken (RUNS=9: of nine). KINDS="spawn inline" counts these alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -53,7 +53,7 @@ if [ $# -gt 0 ]; then
     git archive "$commit" | tar -x -C "$work/tree"
     build "$work/tree" before
 fi
-for kind in spawn handles yields inline groups timeouts; do
+for kind in ${KINDS:-spawn handles yields cancelled mapped inline groups timeouts}; do
     now=$(each now $kind)
     if [ $# -gt 0 ]; then
         before=$(each before $kind)

@@ -1,9 +1,19 @@
 //! The children that `ci/instructions.sh` counts: so many of one kind.
 
-use std::{convert::Infallible, hint::black_box, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    hint::black_box,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
-use async_std::task::{block_on, yield_now};
-use headcount::{JoinError, group, scope, timeout};
+use async_std::{
+    stream::StreamExt,
+    task::{block_on, sleep, yield_now},
+};
+use headcount::{JoinError, group, map_concurrent, scope, timeout};
 
 async fn trivial(n: u64) {
     black_box(n);
@@ -12,6 +22,13 @@ async fn trivial(n: u64) {
 async fn yields(n: u64) {
     yield_now().await;
     black_box(n);
+}
+
+static PARKED: AtomicU64 = AtomicU64::new(0);
+
+async fn parks() {
+    PARKED.fetch_add(1, Ordering::Relaxed);
+    pending().await
 }
 
 async fn run(kind: &str, count: u64) {
@@ -39,6 +56,21 @@ async fn run(kind: &str, count: u64) {
                 Ok::<_, Infallible>(())
             });
             children.await.unwrap();
+        }
+        "cancelled" => {
+            let children = group(async |g| {
+                (0..count).for_each(|_| drop(g.spawn(parks())));
+                while PARKED.load(Ordering::Relaxed) < count {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                g.cancel();
+                pending::<Result<(), Infallible>>().await
+            });
+            children.await.unwrap_err();
+        }
+        "mapped" => {
+            let mut outputs = pin!(map_concurrent(0..count, 64, async |n| black_box(n)));
+            while outputs.next().await.is_some() {}
         }
         "inline" => {
             let children = scope(async |s| {
