@@ -54,7 +54,8 @@ fn last_below(story: &Story<'_>, id: Id, before: usize) -> Option<(u64, u64)> {
 /// inside is still polled, and then nothing shows when. What lived below ends first.
 fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)> {
     let forgotten = story.forgotten(child).filter(|&index| index < before)?;
-    if story.has_any(child, |event| matches!(event, Event::Dropped(_))) {
+    let dropped = story.has_any(child, |event| matches!(event, Event::Dropped(_)));
+    if dropped && !owes(story, child, forgotten) {
         return None;
     }
     let scope = story.shape.site(child).parent?;
@@ -75,6 +76,19 @@ fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)>
     let (from, to) = (story.at(from), story.at(given_up));
     let last = |id| last_below(story, id, before).map_or(0, |(at, _)| at);
     Some((from.max(last(child)), to.max(last(scope))))
+}
+
+/// Was a release at or below it left to run, or to be ended, at that place in the ledger?
+fn owes(story: &Story<'_>, id: Id, index: usize) -> bool {
+    story.below(id).any(|below| {
+        let events = story.of(below).filter(|(place, _)| *place < index);
+        let change = |event| match event {
+            Event::Deferred(_) => 1,
+            Event::Released(..) | Event::Cut(_) => -1,
+            _ => 0,
+        };
+        events.map(|(_, event)| change(event)).sum::<i32>() > 0
+    })
 }
 
 fn as_the_reference_says(story: &Story<'_>, complaints: &mut Complaints) {

@@ -154,7 +154,13 @@ impl World {
         }
         if end == End::Value {
             // Cancelled from above while a child lives, the value is dropped with the rest.
-            let doomed = alone > body && around.is_cut(alone)?;
+            let is_cut = around.is_cut(alone)?;
+            // Whether who is cut at the very instant of the body's end ends before it.
+            let ties = |child: &Child| child.ended.nanos == body.nanos;
+            if is_cut && around.cut.at.nanos == body.nanos && group.children.iter().any(ties) {
+                return Err(Unknown);
+            }
+            let doomed = alone > body && is_cut;
             if doomed && around.cut.at < body {
                 return Err(Unknown);
             }
