@@ -6,6 +6,8 @@
 //!    leaves the line. So a forgotten spawner holds nobody up for longer than the code that forgot it.
 //! 2. Who leaves the line after a place was granted hands it on. A ticket is settled once: by the
 //!    spawner that uses its place or leaves, or by who settles the leaf.
+//! 3. The leaf refers to the group, and the group may list the leaf: the drop of the wait, or who settles the
+//!    leaf, breaks this circle.
 
 use std::{
     future::Future,
