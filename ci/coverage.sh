@@ -20,7 +20,7 @@ programs() {
 }
 
 tests=(--lib)
-for test in chat examples it linkcheck memory processes properties signals; do
+for test in chat examples hangs it linkcheck memory processes properties signals; do
     tests+=(--test "$test")
 done
 mapfile -t objects < <(programs build --examples && programs test "${tests[@]}" --no-run)
