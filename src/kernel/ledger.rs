@@ -1,8 +1,8 @@
 //! The ledger of a group: who may enter, who may be polled under a limit, and the race-free close.
 //!
 //! Invariants
-//! 1. Children enter only under the lock of the node, and only while the ledger is open; the
-//!    close happens under the same lock and only when none is left (`count`). So no child slips in after the close.
+//! 1. Children enter only under the lock of the node, and only while the ledger is open; the close
+//!    happens under the same lock and only when none is left (`count`). So no child slips in after it.
 //! 2. Under a limit, `running` counts the children that were admitted and have not ended. Places
 //!    are handed on in the order of arrival, to queued children and waiting spawners alike.
 //! 3. Once somebody waits and none but daemons live, these have been asked to end, or are about to be,

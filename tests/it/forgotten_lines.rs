@@ -16,15 +16,20 @@ async fn leak_a_spawner(g: &Group) {
     mem::forget(spawner);
 }
 
+/// The same, after a child that works, and before one that stands in line behind the spawner.
+async fn leak_between_two(g: &Group, ledger: &Ledger) {
+    g.spawn(ledger.sleeper("first", secs(1)));
+    leak_a_spawner(g).await;
+    g.spawn(ledger.sleeper("behind", secs(1)));
+}
+
 /// The body ends before its spawner had its turn.
 #[test]
 fn a_spawner_that_the_body_has_forgotten_in_line_is_passed_over() {
     sim(SEEDS, || async {
         let ledger = Ledger::open();
         let outcome = Options::new().limit(1).group(async |g: Group| {
-            g.spawn(ledger.sleeper("first", secs(1)));
-            leak_a_spawner(&g).await;
-            g.spawn(ledger.sleeper("behind", secs(1)));
+            leak_between_two(&g, &ledger).await;
             done()
         });
         outcome.await.unwrap();
@@ -38,9 +43,7 @@ fn a_place_that_a_forgotten_spawner_was_granted_goes_on_when_the_body_ends() {
     sim(SEEDS, || async {
         let ledger = Ledger::open();
         let outcome = Options::new().limit(1).group(async |g: Group| {
-            g.spawn(ledger.sleeper("first", secs(1)));
-            leak_a_spawner(&g).await;
-            g.spawn(ledger.sleeper("behind", secs(1)));
+            leak_between_two(&g, &ledger).await;
             sleep(secs(3)).await;
             ledger.note("the body ends");
             done()
