@@ -64,11 +64,13 @@ fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)>
         let mut events = story.of(id);
         events.find(|(index, event)| *index > forgotten && ended(*event))
     };
-    let (given_up, how) = story
-        .shape
-        .ancestors(scope)
-        .filter_map(ends)
-        .min_by_key(|end| end.0)?;
+    // A child goes on when the code around it has ended, unless it is part of what was forgotten.
+    let goes_on = |id: Id| story.shape.site(id).kind.is_child() && story.forgotten(id).is_none();
+    let mut ancestors: Vec<Id> = story.shape.ancestors(scope).collect();
+    let outermost = ancestors.iter().position(|id| goes_on(*id));
+    ancestors.truncate(outermost.map_or(ancestors.len(), |child| child + 1));
+    let ends = ancestors.into_iter().filter_map(ends);
+    let (given_up, how) = ends.min_by_key(|end| end.0)?;
     let from = match how {
         Event::Ready(..) => given_up,
         _ => forgotten,
