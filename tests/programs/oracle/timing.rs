@@ -22,10 +22,8 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
             (Kind::StartCall, Outcome::Value) => story
                 .place(first(id), |event| matches!(event, Event::Sent(_)))
                 .map(|i| (story.at(i), story.at(i))),
-            (Kind::StartCall, _) => match lost_below(story, first(id), returned) {
-                None => last_below(story, first(id), returned),
-                lost => lost,
-            },
+            (Kind::StartCall, _) => lost_below(story, first(id), returned)
+                .or_else(|| dropped_below(story, first(id), returned)),
             _ => last_below(story, id, returned),
         };
         let at = story.at(returned);
@@ -78,6 +76,16 @@ fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)>
     let (from, to) = (story.at(from), story.at(given_up));
     let last = |id| last_below(story, id, before).map_or(0, |(at, _)| at);
     Some((from.max(last(child)), to.max(last(scope))))
+}
+
+/// The same for another child. One that was dropped with its scope while a release was left tells so at
+/// once.
+fn dropped_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)> {
+    let dropped = story.lost(child).filter(|&index| index < before);
+    let dropped = dropped.filter(|&index| owes(story, child, index));
+    let told = dropped.map_or(0, |index| story.at(index));
+    let (from, to) = last_below(story, child, before)?;
+    Some((from.max(told), to.max(told)))
 }
 
 /// Was a release at or below it left to run, or to be ended, at that place in the ledger?
