@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     cancel::CancelKind,
     error::{CleanupFailure, Failure, GroupError},
-    kernel::{book::Book, cell::Info, drive::Outcome},
+    kernel::{book::Book, drive::Outcome, info::Info},
     panics::{self, Panic},
 };
 
@@ -86,10 +86,7 @@ where
 
 fn fail<E>(book: &Book<E>, error: E) {
     let node = book.node();
-    let who = Info {
-        name: node.name.clone(),
-        location: node.location,
-    };
+    let who = Info::new(node.name.clone(), node.location);
     book.fail(Failure::new(who, error), CancelKind::BodyFailed);
 }
 

@@ -11,8 +11,8 @@ use crate::{
     kernel::{
         blocking::{Blocking, BlockingToken, Pool},
         book::Book,
-        cell::Info,
         drive::Drive,
+        info::Info,
         ledger::{Ask, Refused},
         line::Line,
         node::Kind,

@@ -84,7 +84,7 @@ impl<T> JoinHandle<T> {
 
     /// The name that `spawn_named` gave it.
     pub fn name(&self) -> Option<&str> {
-        self.claim.cell().info().name.as_deref()
+        self.claim.cell().info().name()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     handle::JoinHandle,
     kernel::{
         book::Book,
-        cell::Info,
+        info::Info,
         inline::Inline,
         ledger::{Ask, Refused},
         line::Line,

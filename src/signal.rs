@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 
 use crate::{
     cancel::CancelReason,
-    kernel::{cell::Info, node::Node},
+    kernel::{info::Info, node::Node},
     options::Options,
     spawning,
 };

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::kernel::{cell::Info, node::Node};
+use crate::kernel::{info::Info, node::Node};
 
 /// A group's counters, as its kernel keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,7 @@ impl GroupStats {
 
 #[inline]
 pub(crate) fn info(name: Option<String>, location: &'static Location<'static>) -> Info {
-    Info {
-        name: name.map(String::into_boxed_str),
-        location,
-    }
+    Info::new(name.map(String::into_boxed_str), location)
 }
 
 /// Writes the methods that both handles have. `$open` is how examples open one.
@@ -156,7 +153,7 @@ macro_rules! spawning {
             {
                 let info = spawning::info(None, Location::caller());
                 async move {
-                    let line = Line::new(self.book.node(), info.location);
+                    let line = Line::new(self.book.node(), info.location());
                     match line.await {
                         true => self.spawn_as(info, Ask::Granted, future),
                         false => self.spawn_as(info, Ask::Queue, future),

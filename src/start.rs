@@ -14,9 +14,10 @@ use crate::{
     error::{IntoOutcome, NotStarted, StartError},
     handle::JoinHandle,
     kernel::{
-        cell::{End, Info},
+        cell::End,
         context,
         drive::{Drive, Outcome},
+        info::Info,
         node::{Kind, Node, Plan},
         start::{Early, Gate, Phase, Starting},
     },
@@ -70,7 +71,7 @@ where
     O: IntoOutcome<E>,
     S: FnOnce(Starting<Fut, E>) -> JoinHandle<()>,
 {
-    let node = Node::new(Kind::Start, info.location, Plan::default());
+    let node = Node::new(Kind::Start, info.location(), Plan::default());
     let caller = node.clone();
     let body = async move {
         let gate = Gate::new(&caller, counted);

@@ -18,8 +18,9 @@ use crate::{
     handle::TaskId,
     kernel::{
         book::Book,
-        cell::{End, Info},
+        cell::End,
         drive::Drive,
+        info::Info,
         join::Claim,
         ledger::Ask,
         node::Kind,
@@ -234,7 +235,7 @@ impl<T, E> SupervisedHandle<T, E> {
 
     /// The name that `spawn_named` gave it.
     pub fn name(&self) -> Option<&str> {
-        self.claim.cell().info().name.as_deref()
+        self.claim.cell().info().name()
     }
 
     /// Waits for the end of the child, and takes nothing. True if it failed or panicked.

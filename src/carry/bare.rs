@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Poll};
 use super::What;
 use crate::{
     error::IntoOutcome,
-    kernel::{cell::Info, node::Node},
+    kernel::{info::Info, node::Node},
 };
 
 /// What a child takes along.

@@ -22,7 +22,7 @@ use crate::local::Values;
 use crate::trace::{End, Open};
 use crate::{
     error::IntoOutcome,
-    kernel::{blocking::BlockingToken, cell::Info, node::Node},
+    kernel::{blocking::BlockingToken, info::Info, node::Node},
 };
 
 /// What a child takes along.

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, panic::Location};
 
 use super::{BoxError, Failure, write_who};
-use crate::{kernel::cell::Info, panics};
+use crate::{kernel::info::Info, panics};
 
 /// A release that failed, panicked or was cut by a [grace](crate::Options::grace), or an error that
 /// could not return where it arose; and whose it is.
@@ -47,7 +47,7 @@ impl CleanupFailure {
         error: BoxError,
     ) -> Self {
         CleanupFailure {
-            who: Info { name, location },
+            who: Info::new(name, location),
             what: What::Unreleased,
             error,
         }
@@ -68,12 +68,12 @@ impl CleanupFailure {
 
     /// The name of the task, if it has one.
     pub fn name(&self) -> Option<&str> {
-        self.who.name.as_deref()
+        self.who.name()
     }
 
     /// Where the task was spawned, the boundary opened, or the release deferred.
     pub fn location(&self) -> &'static Location<'static> {
-        self.who.location
+        self.who.location()
     }
 
     /// The error: that which the release returned, or a text that says that it panicked or was cut.

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, panic::Location};
 use super::{CleanupFailure, describe, write_who};
 use crate::{
     cancel::{CancelKind, CancelReason},
-    kernel::cell::Info,
+    kernel::info::Info,
 };
 
 /// One failure of a group: the error of a child or of the body, and whose it is.
@@ -27,12 +27,12 @@ impl<E> Failure<E> {
 
     /// The name of the task, or of the group if the body failed.
     pub fn name(&self) -> Option<&str> {
-        self.who.name.as_deref()
+        self.who.name()
     }
 
     /// Where the task was spawned, or the group opened if the body failed.
     pub fn location(&self) -> &'static Location<'static> {
-        self.who.location
+        self.who.location()
     }
 
     /// The error.

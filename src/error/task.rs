@@ -3,7 +3,7 @@
 use std::{any::Any, error::Error, fmt, io};
 
 use super::write_who;
-use crate::{cancel::CancelReason, kernel::cell::Info, panics};
+use crate::{cancel::CancelReason, kernel::info::Info, panics};
 
 /// Why the handle of a child has no value.
 ///
@@ -44,7 +44,7 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_who(f, self.who.name.as_deref(), self.who.location)?;
+        write_who(f, self.who.name(), self.who.location())?;
         f.write_str(match self.end {
             JoinEnd::Cancelled => " was cancelled",
             JoinEnd::Failed => " failed; its group returns the error",

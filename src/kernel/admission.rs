@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{
     atomic::MutexGuard,
-    cell::Info,
     chunk::Group,
     claims::CellRef,
+    info::Info,
     ledger::{Ask, Granted, Refused, Ticket},
     node::{Inside, Node},
     roster::Roster,

@@ -150,13 +150,10 @@ impl<E: fmt::Debug + Send> Salvage for Book<E> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
-    use crate::kernel::cell::Info;
+    use crate::kernel::info::Info;
 
     fn who() -> Info {
-        Info {
-            name: None,
-            location: Location::caller(),
-        }
+        Info::new(None, Location::caller())
     }
 
     fn note(book: &Book<&'static str>, panics: bool) -> bool {

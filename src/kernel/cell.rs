@@ -9,28 +9,27 @@
 //!    raises the flag before it looks for the waker. The mutex of the slot orders the two, so one
 //!    of them sees the other.
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
-//! 5. The memory of the task is the handle's until it leaves (`GONE`), and the chunk's from then on.
-//!    A handle that leaves drops it if the chunk has already given up the tasks that it keeps
-//!    (`LEFT_OUT`); the chunk drops it when it does so, or else when it is freed. No handle drops it
-//!    at the end of its child: the worker that has just told it so is still busy with the task.
+//! 5. A child that ends may leave its waker in the slot, and with it the memory of its task (`KEPT`),
+//!    unless its chunk gives up the tasks already (`LEFT_OUT`). Both are decided under the lock of
+//!    the slot. The chunk drops such a waker when it gives up its tasks, or else when it is freed.
 
 use std::{
     mem::{MaybeUninit, align_of, needs_drop, size_of},
-    panic::Location,
     ptr::NonNull,
-    // Models need not see it: nothing follows from it.
-    sync::{Arc, atomic::AtomicBool},
+    // Models need not see these: nothing follows from the one, and the other is under a lock.
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8},
+    },
     task::Waker,
 };
 
 use super::{
     atomic::{AtomicU32, Lock, Ordering, UnsafeCell},
+    info::Info,
     node::Node,
 };
-use crate::{
-    cancel::{CancelKind, CancelReason},
-    runtime::TaskMemory,
-};
+use crate::cancel::{CancelKind, CancelReason};
 
 /// The child has a place under the limit. Set under the lock of the group, never cleared; without
 /// a limit it is never set.
@@ -53,13 +52,16 @@ const HAS_NODE: u32 = 1 << 12;
 const AWAITED: u32 = 1 << 8;
 /// An output stands in the cell. Set together with `DONE`, cleared by the handle.
 const STORED: u32 = 1 << 9;
-/// The chunk keeps no tasks any more. Set once, when it gives them up, never cleared.
-const LEFT_OUT: u32 = 1 << 10;
 /// The memory of an inline child is forgotten: it ends no more, and its handle says cancelled. Set
 /// once its scope is an orphan, never cleared; `DONE` counts for more.
 const LOST: u32 = 1 << 11;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
+
+/// What `memory` says: the waker in the slot is kept for the memory of a task that has ended.
+const KEPT: u8 = 1;
+/// The chunk keeps no tasks any more.
+const LEFT_OUT: u8 = 2;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,33 +88,24 @@ pub(crate) struct Cell {
     running: AtomicBool,
     /// How many bytes behind the begin of its chunk it stands; see `chunk`.
     pub(super) distance: u16,
-    /// Is there a task? Whose it is, see invariant 5.
-    has_task: UnsafeCell<bool>,
+    /// `KEPT`, `LEFT_OUT`, or 0. Changed under the lock of the slot (invariant 5).
+    memory: AtomicU8,
     /// A `T`, or a `Box` of it if it is large. The type is known to the child's wrapper and to the
     /// handle, whose is decided by invariant 2.
     output: UnsafeCell<MaybeUninit<[u64; 2]>>,
     info: Info,
     slot: Lock<Slot>,
-    /// The memory of the child's task; invariant 5.
-    task: UnsafeCell<MaybeUninit<TaskMemory>>,
 }
 
 #[derive(Default)]
 struct Slot {
     /// Wakes the child, once it has been pending. Who wakes it takes the waker: it comes back with the
-    /// poll that follows, if that is pending too.
+    /// poll that follows, if that is pending too. After the end, see invariant 5.
     task: Option<Waker>,
     /// Wakes who awaits the handle.
     joiner: Option<Waker>,
     /// The child's node, once something linked to it.
     node: Option<Arc<Node>>,
-}
-
-/// Who a child is.
-#[derive(Clone, Debug)]
-pub(crate) struct Info {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) location: &'static Location<'static>,
 }
 
 impl Cell {
@@ -122,11 +115,10 @@ impl Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
             running: AtomicBool::new(false),
             distance,
-            has_task: UnsafeCell::new(false),
+            memory: AtomicU8::new(0),
             output: UnsafeCell::new(MaybeUninit::uninit()),
             info,
             slot: Lock::default(),
-            task: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -373,7 +365,11 @@ impl Cell {
     fn empty_slot(&self) -> Option<Waker> {
         let (task, joiner, node) = {
             let mut slot = self.slot.lock();
-            (slot.task.take(), slot.joiner.take(), slot.node.take())
+            let task = match self.memory.load(Ordering::Relaxed) {
+                KEPT => None,
+                _ => slot.task.take(),
+            };
+            (task, slot.joiner.take(), slot.node.take())
         };
         drop((task, node));
         joiner
@@ -391,11 +387,9 @@ impl Cell {
     pub(super) unsafe fn leave(this: NonNull<Cell>) -> bool {
         // SAFETY: the handle has not left yet, so its claim keeps the cell.
         let cell = unsafe { this.as_ref() };
-        // Relaxed: `AWAITED` is the handle's own, and nothing is read because of `LEFT_OUT`.
-        let flags = cell.flags.load(Ordering::Relaxed);
-        if flags & (AWAITED | LEFT_OUT) != 0 {
-            // SAFETY: the handle has not left yet.
-            unsafe { cell.clear_up(flags) };
+        // Relaxed: `AWAITED` is the handle's own.
+        if cell.flags.load(Ordering::Relaxed) & AWAITED != 0 {
+            cell.forget_joiner();
         }
         // SAFETY: as above, until the flag is up. The child may free the cell before the call that
         // raises it returns, so that call gets a reference to the word alone, which promises
@@ -405,34 +399,34 @@ impl Cell {
         flags.fetch_add(GONE, Ordering::AcqRel) & DONE != 0
     }
 
-    /// Drops what the handle has in the cell, besides an output.
-    ///
-    /// # Safety
-    ///
-    /// Called by the handle, which has not left.
+    /// Drops the waker of who awaited the handle.
     #[inline(never)]
-    unsafe fn clear_up(&self, flags: u32) {
-        if flags & AWAITED != 0 {
-            let joiner = self.slot.lock().joiner.take();
-            // Guarded: a panic must not keep the handle from leaving.
-            crate::panics::guard("the destructor of a waker", || drop(joiner));
-        }
-        if flags & LEFT_OUT != 0 {
-            // SAFETY: the handle has not left yet, so the task is its own (invariant 5).
-            unsafe { self.drop_task() };
+    fn forget_joiner(&self) {
+        let joiner = self.slot.lock().joiner.take();
+        // Guarded: a panic must not keep the handle from leaving.
+        crate::panics::guard("the destructor of a waker", || drop(joiner));
+    }
+
+    /// Before the end: the memory of the task is to be kept, by the child's waker (invariant 5).
+    #[inline(never)]
+    pub(super) fn keep_memory(&self, waker: &Waker) {
+        let mut slot = self.slot.lock();
+        if self.memory.load(Ordering::Relaxed) != LEFT_OUT {
+            slot.task.get_or_insert_with(|| waker.clone());
+            self.memory.store(KEPT, Ordering::Relaxed);
         }
     }
 
-    /// # Safety
-    ///
-    /// The task is the caller's by invariant 5, and none was put here before.
-    #[inline]
-    pub(super) unsafe fn keep_task(&self, task: TaskMemory) {
-        // SAFETY: as the caller promises.
-        self.task.with_mut(|place| unsafe { (*place).write(task) });
-        // SAFETY: as above.
-        self.has_task
-            .with_mut(|has_task| unsafe { *has_task = true });
+    /// The chunk keeps the memory of the task no longer.
+    pub(super) fn give_up_memory(&self) {
+        let kept = {
+            let mut slot = self.slot.lock();
+            match self.memory.swap(LEFT_OUT, Ordering::Relaxed) {
+                KEPT => slot.task.take(),
+                _ => None,
+            }
+        };
+        drop(kept);
     }
 
     /// Drops a cell whose memory is about to be freed.
@@ -444,43 +438,15 @@ impl Cell {
     pub(super) unsafe fn destroy(this: NonNull<Cell>) {
         // SAFETY: as the caller promises.
         let cell = unsafe { this.as_ref() };
-        // SAFETY: as above, so the task is the caller's.
-        unsafe { cell.drop_task() };
-        // Most cells have nothing else to drop: no name, nothing that was ever put into the slot, and,
+        // Many cells have little to drop: no name, nothing else that was ever put into the slot, and,
         // on most systems, a lock that owns no memory.
         let used = cell.flags.load(Ordering::Relaxed) & (OCCUPIED | AWAITED) != 0;
-        if used || cell.info.name.is_some() || needs_drop::<Lock<()>>() {
+        if used || cell.info.is_named() || needs_drop::<Lock<()>>() {
             // SAFETY: as the caller promises.
             unsafe { this.drop_in_place() };
-        }
-    }
-
-    /// Before the cell itself is dropped, which does not see to it.
-    ///
-    /// # Safety
-    ///
-    /// The task is the caller's by invariant 5.
-    #[inline]
-    pub(super) unsafe fn drop_task(&self) {
-        // SAFETY: as the caller promises.
-        let has_task = self
-            .has_task
-            .with_mut(|has_task| unsafe { std::mem::replace(&mut *has_task, false) });
-        if has_task {
-            // SAFETY: it was put here, and is dropped once.
-            self.task
-                .with_mut(|task| unsafe { (*task).assume_init_drop() });
-        }
-    }
-
-    /// The chunk keeps the memory of the task no longer. Called once.
-    #[inline]
-    pub(super) fn give_up_task(&self) {
-        // Acquire: the handle put it there before it left.
-        let before = self.flags.fetch_add(LEFT_OUT, Ordering::AcqRel);
-        if before & GONE != 0 {
-            // SAFETY: the handle has left, so the task is the chunk's, for which this call stands.
-            unsafe { self.drop_task() };
+        } else if cell.memory.load(Ordering::Relaxed) == KEPT {
+            // SAFETY: as the caller promises.
+            drop(unsafe { (*this.as_ptr()).slot.get_mut() }.task.take());
         }
     }
 }

@@ -64,7 +64,7 @@ impl Spot<'_> {
     }
 
     pub(crate) fn name(&self) -> Option<String> {
-        self.cell.info().name.as_ref().map(|name| name.to_string())
+        self.cell.info().name().map(String::from)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -97,10 +97,10 @@ impl Spot<'_> {
         let (node, made) = self.cell.node_or(|| {
             let info = self.cell.info();
             let plan = Plan {
-                name: info.name.clone(),
+                name: info.name().map(Box::from),
                 ..Plan::default()
             };
-            let node = Node::new(Kind::Task, info.location, plan);
+            let node = Node::new(Kind::Task, info.location(), plan);
             node.settle_at(Some(self.group().clone()), self.group().runtime());
             node
         });
@@ -172,8 +172,8 @@ impl Spot<'_> {
         let info = self.cell.info();
         let panic = Panic {
             payload,
-            name: info.name.clone(),
-            location: info.location,
+            name: info.name().map(Box::from),
+            location: info.location(),
         };
         let reason = CancelReason::failure(CancelKind::SiblingFailed, panic.describe());
         self.group().record_panic(panic, reason);
@@ -299,14 +299,35 @@ where
 {
     type Output = ();
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
-        let _polling = match this.phase {
+        if super::polls::is_watched() {
+            return self.poll_watched(cx);
+        }
+        self.poll_unwatched(cx)
+    }
+}
+
+impl<F, T, E> Child<F, T, E>
+where
+    F: Future,
+    F::Output: IntoOutcome<E, Value = T>,
+{
+    #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
+    #[cold]
+    #[inline(never)]
+    fn poll_watched(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let _polling = match self.phase {
             Phase::Done => None,
             // Until it is done, the child keeps its cell.
-            _ => Some(super::polls::Polling::of_child(this.cell.info())),
+            _ => Some(super::polls::Polling::of_child(self.cell.info())),
         };
+        self.poll_unwatched(cx)
+    }
+
+    fn poll_unwatched(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
         loop {
             let (spot, may_drop) = match this.phase {
                 Phase::Fresh | Phase::Running => {
@@ -374,6 +395,9 @@ where
             }
             if !below {
                 *this.phase = Phase::Done;
+                if const { size_of::<Self>() <= MOST_KEPT } && spot.group.keeps_tasks {
+                    spot.cell.keep_memory(cx.waker());
+                }
                 leave::<T>(spot.cell, end, stored);
                 return Poll::Ready(());
             }
@@ -425,6 +449,9 @@ fn clear<F>(mut future: Pin<&mut Option<F>>, spot: Spot<'_>, end: End) -> End {
 fn is_for_nobody<T>(cell: &CellRef) -> bool {
     !is_plain::<T>() && cell.is_unread()
 }
+
+/// How large a child may be, in bytes, for its task to be kept for a while after its end (`ripe`).
+const MOST_KEPT: usize = 128;
 
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
 /// `stored`: the output stands in the cell.

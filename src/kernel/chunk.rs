@@ -81,6 +81,8 @@ pub(super) struct Group {
     pub(super) _kept: Option<Kept>,
     /// Times are recorded.
     pub(super) timed: bool,
+    /// The memory of tasks that have ended is kept for a while; see `ripe`.
+    pub(super) keeps_tasks: bool,
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -92,6 +94,7 @@ impl Group {
             book: NonNull::dangling(),
             _kept: None,
             timed: false,
+            keeps_tasks: true,
         }
     }
 }

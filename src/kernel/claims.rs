@@ -9,11 +9,12 @@ use std::{
 
 use super::{
     atomic::Ordering,
-    cell::{Cell, Info},
+    cell::Cell,
     chunk::{
         CHILD, CLAIM, Chunk, ChunkPtr, Group, cell, chunk_of, distance, give_up, index_of, open,
         release, subtract, take_group,
     },
+    info::Info,
     times::Times,
 };
 
@@ -21,8 +22,8 @@ use super::{
 pub(crate) struct CellRef(NonNull<Cell>);
 
 // SAFETY: what it leads to is shared by threads as in an `Arc<Cell>`, and a cell has nothing but
-// atomics, locks, an `Info` that does not change, and an output and the memory of a task, each of
-// which has one owner at a time and is `Send`; of the chunk, threads share a counter.
+// atomics, locks, an `Info` that does not change, and an output, which has one owner at a time and is
+// `Send`; of the chunk, threads share a counter.
 unsafe impl Send for CellRef {}
 // SAFETY: as above.
 unsafe impl Sync for CellRef {}
@@ -314,7 +315,7 @@ impl Walk {
     pub(super) fn give_up_tasks(&self) {
         // If nobody else has the chunk, it is freed with them.
         if !self.claim.is_last() {
-            self.cells().for_each(Cell::give_up_task);
+            self.cells().for_each(Cell::give_up_memory);
         }
     }
 

@@ -14,10 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::runtime::{Label, Runtime, Spawned};
-
-/// Futures of up to this many words may be kept in memory for a while after their end.
-const KEPT_WORDS: usize = 16;
+use crate::runtime::{Label, Runtime};
 
 /// A future of which the type, and with it any lifetime, is forgotten.
 struct Erased<const N: usize> {
@@ -104,21 +101,21 @@ impl<const N: usize> Drop for Erased<N> {
 /// future has returned `Ready` or was dropped, and that a future which has returned `Ready` holds
 /// nothing any more whose destructor could look at what was borrowed.
 #[inline(always)]
-pub(crate) unsafe fn spawn<F>(runtime: &Runtime, label: Label<'_>, future: F) -> Spawned
+pub(crate) unsafe fn spawn<'l, F>(runtime: &Runtime, label: impl FnOnce() -> Label<'l>, future: F)
 where
     F: Future<Output = ()> + Send,
 {
     macro_rules! in_words {
         ($($count:literal),*) => {$(
             if const { fits::<F, $count>() } {
-                return in_words::<F, $count>(runtime, label, future);
+                return in_words::<_, $count>(runtime, label, future);
             }
         )*};
     }
     in_words!(
         3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256
     );
-    in_words::<_, 1>(runtime, label, Box::pin(future))
+    in_words::<_, 1>(runtime, label, Box::pin(future));
 }
 
 /// Have `N` words room for an `F`, and the alignment?
@@ -127,13 +124,9 @@ const fn fits<F, const N: usize>() -> bool {
 }
 
 #[inline]
-fn in_words<F, const N: usize>(runtime: &Runtime, label: Label<'_>, future: F) -> Spawned
+fn in_words<'l, F, const N: usize>(runtime: &Runtime, label: impl FnOnce() -> Label<'l>, future: F)
 where
     F: Future<Output = ()> + Send,
 {
-    let spawned = runtime.spawn(label, || Erased::<N>::new(future));
-    match N <= KEPT_WORDS {
-        true => spawned,
-        false => None,
-    }
+    runtime.spawn(label, || Erased::<N>::new(future));
 }

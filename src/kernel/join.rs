@@ -6,13 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{
-    cell::is_plain,
-    cell::{End, Info},
-    claims::CellRef,
-    context,
-};
-use crate::runtime::TaskMemory;
+use super::{cell::End, cell::is_plain, claims::CellRef, context, info::Info};
 
 /// The claim of a handle on the output of its child. Owns the output once the child has ended, so
 /// for the drop checker it owns a `T`; it refers to nothing else that may have borrowed.
@@ -37,13 +31,6 @@ impl<T> Claim<T> {
 
     pub(crate) fn cell(&self) -> &CellRef {
         &self.cell
-    }
-
-    /// Keeps the memory of the child's task; called once, by who made the claim.
-    #[inline]
-    pub(super) fn keep(&self, task: TaskMemory) {
-        // SAFETY: this is the handle, which has not left and is not shared yet, and calls this once.
-        unsafe { self.cell.keep_task(task) };
     }
 
     pub(crate) fn cancel(&self) {

@@ -14,6 +14,7 @@ pub(crate) mod context;
 mod count;
 pub(crate) mod drive;
 pub(crate) mod erase;
+pub(crate) mod info;
 pub(crate) mod inline;
 pub(crate) mod join;
 pub(crate) mod ledger;

@@ -207,7 +207,7 @@ pub(super) fn hand_over(start: Option<Arc<Node>>, runtime: &Runtime, mut obligat
     };
     let detached = std::future::poll_fn(move |cx| obligation.poll_unattended(cx));
     panics::guard("spawning a detached release", || {
-        runtime.spawn(label, || detached);
+        runtime.spawn(|| label, || detached);
     });
 }
 

@@ -4,7 +4,7 @@
 //! 1. The list of a thread changes on that thread only, at the begin and the end of a poll. Polls nest,
 //!    so the last to begin is the first to end.
 //! 2. `SHORTEST` is the least threshold of those who watch, and `u64::MAX` without any: then a poll
-//!    costs one load. A poll that began before anybody watched is in no list.
+//!    costs one look at it. A poll that began before anybody watched is in no list.
 //! 3. A poll leaves its list before its end is told. So who has seen it in the list hears of its end
 //!    afterwards, if it took as long as the threshold.
 
@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     atomic::{AtomicU64, Lock, OnceLock, Ordering, thread_local},
-    cell::Info,
+    info::Info,
 };
 
 static SHORTEST: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -105,6 +105,12 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).map_or(u64::MAX - 1, |nanos| nanos.min(u64::MAX - 1))
 }
 
+/// Does anybody watch?
+#[inline]
+pub(super) fn is_watched() -> bool {
+    SHORTEST.load(Ordering::Acquire) != u64::MAX
+}
+
 /// A poll that goes on; dropped at its end.
 pub(super) struct Polling {
     listed: bool,
@@ -114,14 +120,14 @@ impl Polling {
     /// The poll of a child.
     #[inline]
     pub(super) fn of_child(who: &Info) -> Self {
-        Polling::begin(who.name.as_deref(), who.location)
+        Polling::begin(who.name(), who.location())
     }
 
     /// The poll of whoever is called that.
     #[inline]
     pub(super) fn begin(name: Option<&str>, location: &'static Location<'static>) -> Self {
         Polling {
-            listed: SHORTEST.load(Ordering::Acquire) != u64::MAX && enlist(name, location),
+            listed: is_watched() && enlist(name, location),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The runtime frees a task that nobody keeps on the thread that polled it last, while the spawner
 //! asks the allocator for the memory of the next: two threads at work on one heap get into each
-//! other's way. So the cells keep the tasks, and the spawner frees them, those of a whole chunk
-//! before it opens the next one.
+//! other's way. So the cells keep the tasks, by their wakers, and the spawner frees them, those of a
+//! whole chunk before it opens the next one.
 //!
 //! Invariants
 //! 1. A chunk becomes ripe once, when half of its children have retired. Before that, it keeps no
@@ -12,7 +12,7 @@
 //! 2. At most `MOST` ripe chunks of a group keep tasks. Whoever makes one more ripe has the oldest
 //!    give up its tasks: those of its children that have ended are freed by this, and those of the
 //!    others at their end. A chunk that is reaped, or whose group closes, gives up its tasks too: a
-//!    handle that lives on keeps the cells of its chunk, and no task but its own.
+//!    handle that lives on keeps the cells of its chunk, and no task.
 //! 3. Tasks are given up, and chunks let go, outside the lock of the group (`Spent`).
 
 use std::collections::VecDeque;

@@ -5,11 +5,12 @@ use std::iter::successors;
 
 use super::{
     atomic::Ordering,
-    cell::{Cell, Info},
+    cell::Cell,
     chunk::{
         CHILD, CLAIM, Chunk, ChunkPtr, Group, Neighbours, cell, distance, give_up, open, take_group,
     },
     claims::{CellRef, ChunkClaim, Walk},
+    info::Info,
     ripe::{Reaped, Remains, Ripe, Spent},
 };
 

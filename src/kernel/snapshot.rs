@@ -214,7 +214,7 @@ fn child(
     limited: bool,
 ) -> Entry {
     let info = cell.info();
-    let mut entry = Entry::new(parent, EntryKind::Task, info.name.as_deref(), info.location);
+    let mut entry = Entry::new(parent, EntryKind::Task, info.name(), info.location());
     entry.task = Some(TaskId(id));
     entry.daemon = cell.is_daemon();
     entry.state = match () {

@@ -5,10 +5,10 @@ use std::{future::Future, ptr::NonNull, sync::Arc};
 use super::{
     admission::Admitted,
     book::Book,
-    cell::Info,
     child::Child,
     chunk::{Group, Kept},
     erase,
+    info::Info,
     inline::Noted,
     join::Claim,
     ledger::{Ask, Refused},
@@ -54,6 +54,7 @@ where
             Home::Inline(_) => None,
         },
         timed: node.with_runtime(Runtime::records_times),
+        keeps_tasks: matches!(home, Home::Runtime) && node.with_runtime(Runtime::frees_by_wakers),
     };
     let Admitted {
         child,
@@ -74,20 +75,16 @@ where
         Home::Inline(inbox) => unsafe { inbox.bring(Noted::new(child)) },
         Home::Runtime => {
             let info = claim.cell().info();
-            let label = Label {
-                name: info.name.as_deref(),
-                location: info.location,
+            let label = || Label {
+                name: info.name(),
+                location: info.location(),
             };
             // SAFETY: a `TaskGroup<'env, E>` comes from `group`, where `'env` is `'static`, or from
             // `run`, which does not return (and aborts rather than unwind) before every child has
             // counted itself out; that is the last thing a child does, after its future, output
             // and errors are gone (`child`, invariant 3). What the wrapper still holds then is a
             // cell without an output and a book from which `run` has taken the errors.
-            let spawned =
-                node.with_runtime(|runtime| unsafe { erase::spawn(runtime, label, child) });
-            if let Some(task) = spawned {
-                claim.keep(task);
-            }
+            node.with_runtime(|runtime| unsafe { erase::spawn(runtime, label, child) });
         }
     }
     Ok(claim)

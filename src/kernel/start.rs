@@ -28,9 +28,9 @@ use pin_project_lite::pin_project;
 
 use super::{
     atomic::{Lock, MutexGuard},
-    cell::Info,
     claims::{CellRef, Hold},
     context,
+    info::Info,
     node::Node,
     requests::propagate,
 };
@@ -316,8 +316,8 @@ fn finish<E: fmt::Debug>(gate: &Gate, early: &Early<E>, info: &Info, end: End<E>
 fn panic_of(info: &Info, payload: Payload) -> Panic {
     Panic {
         payload,
-        name: info.name.clone(),
-        location: info.location,
+        name: info.name().map(Box::from),
+        location: info.location(),
     }
 }
 

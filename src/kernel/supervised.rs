@@ -25,7 +25,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{atomic::Lock, book::Book, cell::Info, node::Node};
+use super::{atomic::Lock, book::Book, info::Info, node::Node};
 use crate::{
     cancel::{CancelKind, CancelReason},
     error::{CleanupFailure, Failure, IntoOutcome, TaskError},
@@ -52,8 +52,8 @@ impl<E: fmt::Debug + Send> Unread<E> for Book<E> {
                 if let Err(late) = self.note(Failure::new(who.clone(), error)) {
                     panics::guard("an error that nobody read", || {
                         let text = format!("{:?}", late.error());
-                        let name = who.name.clone();
-                        Book::node(self).suppress(Suppressed::error(name, who.location, text));
+                        let name = who.name().map(Box::from);
+                        Book::node(self).suppress(Suppressed::error(name, who.location(), text));
                         drop(late);
                     });
                 }

@@ -33,7 +33,7 @@ mod noting {
     use super::{CellRef, Waker};
     use crate::kernel::{
         atomic::{AtomicU64, Lock, OnceLock, Ordering},
-        cell::Info,
+        info::Info,
         node::Node,
     };
 
@@ -252,7 +252,7 @@ mod tests {
     fn waiting_in(scope: &str) -> Vec<String> {
         let mut woken = look();
         woken.retain(|woken| woken.scope.name.as_deref() == Some(scope));
-        let names = woken.into_iter().filter_map(|woken| woken.child.name);
+        let names = woken.iter().filter_map(|woken| woken.child.name());
         names.map(String::from).collect()
     }
 

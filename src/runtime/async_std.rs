@@ -9,13 +9,11 @@ use async_std::task;
 
 use crate::time::Instant;
 
-pub(super) type Spawned = task::JoinHandle<()>;
-
 /// Spawns through async-std itself, not through its executor, so that `task::current` and
 /// task-locals work inside. A dropped handle detaches the task.
 #[inline]
-pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(fut: F) -> Spawned {
-    task::spawn(fut)
+pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(fut: F) {
+    drop(task::spawn(fut));
 }
 
 pub(super) fn spawn_blocking(job: impl FnOnce() + Send + 'static) {

@@ -6,9 +6,9 @@
 //!
 //! Invariants:
 //! 1. `spawn` never polls the future inside the call, and never waits.
-//! 2. What is given to `spawn` and `spawn_blocking` is detached: whoever keeps or drops a `Spawned`
-//!    decides about memory only. It is polled (run) to its end, or dropped early. async-std does the latter only at the end of the
-//!    process; the simulator does it when a simulation ends or fails.
+//! 2. What is given to `spawn` and `spawn_blocking` is detached. It is polled (run) to its end, or
+//!    dropped early. async-std does the latter only at the end of the process; the simulator does it when a
+//!    simulation ends or fails.
 //! 3. `block_on` returns only with the output. The one exception is a simulation that winds up
 //!    under a blocking closure: there it drops the future first, then every task that this left,
 //!    and only then unwinds, so that nothing that borrows from the closure is left behind.
@@ -53,17 +53,6 @@ pub(crate) enum Runtime {
     #[cfg(feature = "testing")]
     Sim(Arc<sim::Core>),
 }
-
-/// The memory of a task that was spawned. The task runs without it; who drops it last, this or the
-/// task as it ends, frees the memory.
-pub(crate) enum TaskMemory {
-    #[cfg(all(feature = "async-std", not(loom)))]
-    #[cfg_attr(shuttle, allow(dead_code))]
-    AsyncStd { _handle: self::async_std::Spawned },
-}
-
-/// What a runtime gives for a task: its memory, unless it sees to that itself.
-pub(crate) type Spawned = Option<TaskMemory>;
 
 /// What a look at the clock has seen: to make an [`Instant`] of it takes longer than to look.
 #[derive(Clone, Copy)]
@@ -119,33 +108,32 @@ impl Runtime {
     /// Schedules a future, detached. It is made where it is handed on, and so moved once less.
     #[inline]
     #[track_caller]
-    pub(crate) fn spawn<F>(&self, label: Label<'_>, future: impl FnOnce() -> F) -> Spawned
+    pub(crate) fn spawn<'l, F>(&self, label: impl FnOnce() -> Label<'l>, future: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         // async-std takes no label without a second allocation.
-        let _ = label;
+        let _ = &label;
         match self {
             Runtime::Absent => absent(),
             #[cfg(all(feature = "async-std", not(loom)))]
-            Runtime::AsyncStd => Some(TaskMemory::AsyncStd {
-                _handle: self::async_std::spawn(future()),
-            }),
+            Runtime::AsyncStd => self::async_std::spawn(future()),
             #[cfg(shuttle)]
-            Runtime::Shuttle => {
-                self::shuttle::spawn(future());
-                None
-            }
+            Runtime::Shuttle => self::shuttle::spawn(future()),
             #[cfg(all(test, loom))]
-            Runtime::Model => {
-                self::models::spawn(future());
-                None
-            }
+            Runtime::Model => self::models::spawn(future()),
             #[cfg(feature = "testing")]
-            Runtime::Sim(core) => {
-                core.spawn(label, Box::pin(future()));
-                None
-            }
+            Runtime::Sim(core) => core.spawn(label(), Box::pin(future())),
+        }
+    }
+
+    /// Does the memory of a task that has ended go with its last waker?
+    #[inline]
+    pub(crate) fn frees_by_wakers(&self) -> bool {
+        match self {
+            #[cfg(all(feature = "async-std", not(loom)))]
+            Runtime::AsyncStd => true,
+            _ => false,
         }
     }
 
@@ -377,7 +365,7 @@ mod tests {
             name: None,
             location: Location::caller(),
         };
-        advice(&|runtime| _ = runtime.spawn(label, || async {}));
+        advice(&|runtime| runtime.spawn(|| label, || async {}));
         advice(&|runtime| runtime.spawn_blocking(label, || ()));
         advice(&|runtime| _ = runtime.now());
         advice(&|runtime| drop(runtime.timer()));
@@ -415,7 +403,7 @@ mod tests {
         Runtime::AsyncStd.block_on(async move {
             let runtime = Runtime::default_runtime();
             assert!(Runtime::inside_task());
-            drop(runtime.spawn(label, || async move { arrive(&task) }));
+            runtime.spawn(|| label, || async move { arrive(&task) });
             runtime.spawn_blocking(label, move || {
                 Runtime::AsyncStd.blocking_checkpoint();
                 arrive(&closure);

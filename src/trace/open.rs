@@ -7,7 +7,7 @@ use tracing::{Span, debug_span, field};
 use crate::{
     carry::What,
     error::GroupError,
-    kernel::{cell::Info, context, node::Node},
+    kernel::{context, info::Info, node::Node},
     panics,
 };
 
@@ -78,8 +78,8 @@ impl Open {
             target: "headcount",
             "child",
             kind,
-            name = info.name.as_deref(),
-            location = %info.location,
+            name = info.name(),
+            location = %info.location(),
             outcome = field::Empty,
             reason = field::Empty,
         );

@@ -12,7 +12,7 @@ use super::Watchdog;
 use crate::{
     error::write_who,
     kernel::{
-        cell::Info,
+        info::Info,
         wakes::{self, Woken},
     },
     panics,
@@ -31,22 +31,22 @@ pub struct Starvation {
 impl Starvation {
     /// The name of the scope, if it has one; see [`Options::name`](crate::Options::name).
     pub fn name(&self) -> Option<&str> {
-        self.scope.name.as_deref()
+        self.scope.name()
     }
 
     /// Where the scope was opened.
     pub fn location(&self) -> &'static Location<'static> {
-        self.scope.location
+        self.scope.location()
     }
 
     /// The name of the child that has waited for longest, if it has one.
     pub fn child_name(&self) -> Option<&str> {
-        self.child.name.as_deref()
+        self.child.name()
     }
 
     /// Where that child was spawned.
     pub fn child_location(&self) -> &'static Location<'static> {
-        self.child.location
+        self.child.location()
     }
 
     /// How many children could go on.
@@ -178,10 +178,7 @@ impl Told {
         scopes.retain(|scope, (first, _)| !before.contains(&(*scope, first.at)));
         let news = scopes.into_values();
         news.map(|(first, children)| Starvation {
-            scope: Info {
-                name: first.scope.name.clone(),
-                location: first.scope.location,
-            },
+            scope: Info::new(first.scope.name.clone(), first.scope.location),
             child: first.child,
             children,
             duration: first.since,
@@ -204,10 +201,7 @@ mod tests {
     fn woken(scope: &Arc<Node>, name: &str, at: u64, since: Duration) -> Woken {
         Woken {
             scope: scope.clone(),
-            child: Info {
-                name: Some(name.into()),
-                location: Location::caller(),
-            },
+            child: Info::new(Some(name.into()), Location::caller()),
             at,
             since,
         }

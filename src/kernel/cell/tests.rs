@@ -12,7 +12,7 @@ use std::{
 use super::*;
 use crate::kernel::{
     chunk::Group,
-    claims::CellRef,
+    claims::{CellRef, Hold},
     ledger::Ask,
     node::{Kind, Plan},
 };
@@ -27,10 +27,7 @@ impl Wake for Calls {
 }
 
 fn info() -> Info {
-    Info {
-        name: None,
-        location: Location::caller(),
-    }
+    Info::new(None, Location::caller())
 }
 
 #[test]
@@ -84,42 +81,47 @@ fn end(group: &Arc<Node>, child: &CellRef) {
     child.retire(finished.owed);
 }
 
-#[cfg(feature = "async-std")]
-#[test]
-fn the_memory_of_a_task_is_freed_by_the_last_of_its_handle_and_its_chunk() {
-    use crate::{
-        kernel::claims::Hold,
-        runtime::{Label, Runtime},
-    };
+/// A child that was pending, and how often it was woken.
+fn spawn_parked(group: &Arc<Node>) -> (CellRef, Arc<Calls>) {
+    let child = spawn(group);
+    let calls = Arc::<Calls>::default();
+    child.park_task(&Waker::from(calls.clone()));
+    (child, calls)
+}
 
-    for handle_leaves_first in [true, false] {
-        let group = Node::new(Kind::Group, Location::caller(), Plan::default());
-        let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(&group)) else {
-            panic!("the group is open");
-        };
-        let (child, handle) = (admitted.child, admitted.handle);
-        let label = Label {
-            name: None,
-            location: Location::caller(),
-        };
-        let spawned = Runtime::default_runtime().spawn(label, || async {});
-        // SAFETY: this is the handle, which has not left.
-        unsafe { handle.keep_task(spawned.unwrap()) };
-        let cell = Hold::new(&child);
-        end(&group, &child);
-        // SAFETY: nobody else is here.
-        let is_kept = || cell.has_task.with(|has_task| unsafe { *has_task });
-        let handle_leaves = || handle.leave(|| ());
-        let chunk_gives_up = || cell.give_up_task();
-        let (first, last): (&dyn Fn(), &dyn Fn()) = match handle_leaves_first {
-            true => (&handle_leaves, &chunk_gives_up),
-            false => (&chunk_gives_up, &handle_leaves),
-        };
-        first();
-        assert!(is_kept());
-        last();
-        assert!(!is_kept());
+#[test]
+fn a_child_that_keeps_its_task_keeps_the_waker_that_it_parked_with_or_its_last() {
+    let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+    let (parked, calls) = spawn_parked(&group);
+    let (fresh, last) = (spawn(&group), Arc::<Calls>::default());
+    // Of the chunk of four, so that nothing is freed before.
+    let (first, _others) = (Hold::new(&parked), [(); 2].map(|()| spawn(&group)));
+    let second = Hold::new(&fresh);
+    for (child, calls) in [(&parked, &calls), (&fresh, &last)] {
+        child.keep_memory(&Waker::from(last.clone()));
+        end(&group, child);
+        assert_eq!(Arc::strong_count(calls), 2, "the slot has it");
     }
+    for (cell, calls) in [(first, calls), (second, last)] {
+        cell.give_up_memory();
+        assert_eq!(Arc::strong_count(&calls), 1);
+        assert_eq!(calls.0.load(SeqCst), 0, "it is not woken");
+    }
+}
+
+#[test]
+fn a_chunk_that_has_given_up_its_tasks_lets_no_child_keep_its_own() {
+    let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+    let (parked, calls) = spawn_parked(&group);
+    let cell = Hold::new(&parked);
+    cell.give_up_memory();
+    cell.wake_task();
+    assert_eq!(calls.0.load(SeqCst), 1, "a child that lives is still woken");
+    let last = Arc::<Calls>::default();
+    parked.park_task(&Waker::from(last.clone()));
+    parked.keep_memory(&Waker::from(last.clone()));
+    end(&group, &parked);
+    assert_eq!(Arc::strong_count(&last), 1);
 }
 
 /// A chunk is ripe when half of its children have ended. One child of each stays, so that none is freed.
@@ -133,7 +135,7 @@ fn of_more_than_six_ripe_chunks_the_oldest_keep_no_tasks() {
         staying.push(spawn(&group));
         let others: Vec<_> = (1..64).map(|_| spawn(&group)).collect();
         others.iter().for_each(|child| end(&group, child));
-        let keeps = |cell: &CellRef| cell.flags.load(Ordering::Relaxed) & LEFT_OUT == 0;
+        let keeps = |cell: &CellRef| cell.memory.load(Ordering::Relaxed) != LEFT_OUT;
         let given_up = ripe.saturating_sub(6);
         assert!(!staying[..given_up].iter().any(keeps), "{ripe} ripe chunks");
         assert!(staying[given_up..].iter().all(keeps), "{ripe} ripe chunks");

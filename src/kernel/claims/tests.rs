@@ -43,10 +43,7 @@ impl Model {
     }
 
     fn spawn(&self) -> Child {
-        let info = Info {
-            name: None,
-            location: Location::caller(),
-        };
+        let info = Info::new(None, Location::caller());
         let Ok(admitted) = self
             .group
             .admit(Ask::Queue, info, || Group::without_book(&self.group))

@@ -4,16 +4,14 @@ use std::panic::Location;
 
 use super::*;
 use crate::kernel::{
-    cell::{End, Info},
+    cell::End,
     chunk::Group,
+    info::Info,
     node::{Kind, Node, Plan},
 };
 
 fn spawn(group: &Arc<Node>) -> CellRef {
-    let info = Info {
-        name: None,
-        location: Location::caller(),
-    };
+    let info = Info::new(None, Location::caller());
     let Ok(admitted) = group.admit(Ask::Queue, info, || Group::without_book(group)) else {
         panic!("the group is open");
     };

@@ -33,7 +33,7 @@ fn a_deadlock_destroys_all_futures_and_then_names_who_waits() {
                     pending::<()>().await;
                 });
             }
-            context::runtime().spawn(label, pending);
+            context::runtime().spawn(|| label, pending);
             // Not in the list: it never ends, but it is not what is waited for either.
             sleep(Duration::MAX).await;
         });
@@ -284,7 +284,7 @@ fn a_runtime_kept_past_the_end_is_harmless() {
         name: None,
         location: Location::caller(),
     };
-    runtime.0.spawn(label, || async move { drop(task) });
+    runtime.0.spawn(|| label, || async move { drop(task) });
     runtime.0.spawn_blocking(label, move || drop(job));
     assert_eq!(dropped.load(Ordering::SeqCst), 2);
     assert_eq!(runtime.0.now(), Instant::from_epoch(SECOND));

@@ -28,7 +28,7 @@ fn spawn(future: impl Future<Output = ()> + Send + 'static) {
         name: None,
         location: Location::caller(),
     };
-    context::runtime().spawn(label, || future);
+    context::runtime().spawn(|| label, || future);
 }
 
 #[track_caller]
