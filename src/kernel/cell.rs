@@ -349,7 +349,10 @@ impl Cell {
         let before = self
             .flags
             .fetch_add(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
-        let joiner = match before & (OCCUPIED | AWAITED) {
+        // A waker that is kept stays where it is.
+        let kept = self.memory.load(Ordering::Relaxed) == KEPT;
+        let used = if kept { HAS_NODE } else { OCCUPIED } | AWAITED;
+        let joiner = match before & used {
             0 => None,
             _ => self.empty_slot(),
         };
