@@ -298,7 +298,7 @@ async fn worker_is_free() {
 /// Room for a chunk of 64 cells and one task, but not for 20 tasks.
 const WITHOUT_TASKS: isize = 10 * 1024;
 
-/// Rule 7: a live handle keeps the cells of the chunk that its own stands in, and no task but its own.
+/// Rule 7: a live handle keeps the cells of the chunk that its own stands in, and no task.
 /// The others go when the group opens another chunk.
 #[test]
 fn a_handle_keeps_no_task_of_another_child_while_its_group_goes_on() {

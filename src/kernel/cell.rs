@@ -10,13 +10,15 @@
 //!    of them sees the other.
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
 //! 5. A child that ends may leave its waker in the slot, and with it the memory of its task (`KEPT`),
-//!    unless its chunk gives up the tasks already (`LEFT_OUT`). Both are decided under the lock of
-//!    the slot. The chunk drops such a waker when it gives up its tasks, or else when it is freed.
+//!    unless its chunk has given up the tasks already (`LEFT_OUT`). Both are written under the lock of
+//!    the slot. The chunk drops such a waker when it gives up its tasks, or else when it is freed;
+//!    whoever wakes a child that has ended takes it before, which does no harm.
 
 use std::{
     mem::{MaybeUninit, align_of, needs_drop, size_of},
     ptr::NonNull,
-    // Models need not see these: nothing follows from the one, and the other is under a lock.
+    // Models need not see these: nothing follows from the one, and the other is written under a lock
+    // and otherwise looked at by who wrote it, or has the cell alone.
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8},
@@ -42,8 +44,8 @@ const DONE: u32 = 1 << 2;
 const GONE: u32 = 1 << 3;
 /// The child serves the others. Set when the cell is made, never cleared.
 const DAEMON: u32 = 1 << 6;
-/// The slot has a waker of the child or its node. Set by the child itself, so it needs no lock to
-/// know that there is none.
+/// The slot has, from before the end, a waker of the child or its node. Set by the child itself, so it
+/// needs no lock to know that there is none.
 const OCCUPIED: u32 = 1 << 7;
 /// The slot has the node of the child. The same holds for it.
 const HAS_NODE: u32 = 1 << 12;

@@ -85,7 +85,7 @@ pub(super) struct Group {
     pub(super) keeps_tasks: bool,
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(all(test, not(shuttle)))]
 impl Group {
     /// For children that never look at a book.
     pub(super) fn without_book(node: &Arc<Node>) -> Self {
@@ -122,6 +122,10 @@ pub(super) fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr
         None => N as u64 * CLAIM,
     };
     let timed = group.as_ref().is_some_and(|group| group.timed);
+    let group = group.map(|group| Group {
+        keeps_tasks: group.keeps_tasks && ripens(N),
+        ..group
+    });
     let mut chunk = Box::<Chunk<[MaybeUninit<Cell>; N]>>::new_uninit();
     let place = chunk.as_mut_ptr();
     // SAFETY: `place` is a fresh allocation for this type. Every field is written but the cells,

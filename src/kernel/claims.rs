@@ -147,7 +147,7 @@ unsafe fn ripen(chunk: ChunkPtr) {
     let node = &group.expect("the last child has not retired").node;
     // SAFETY: the claim is that of who makes the chunk ripe.
     let claim = unsafe { ChunkClaim::ripe(chunk) };
-    let oldest = node.with_roster(|roster| roster.ripe.push(claim));
+    let oldest = node.with_roster(|roster| roster.push_ripe(claim));
     drop(oldest);
     // SAFETY: the last child is the caller's, who made the chunk ripe. The word cannot come to zero,
     // since the group gives up its claim later.
@@ -220,6 +220,11 @@ impl ChunkClaim {
     /// Called once for a chunk, by who takes it off the list of its group.
     pub(super) unsafe fn of_the_group(chunk: ChunkPtr) -> Self {
         ChunkClaim(chunk)
+    }
+
+    /// Is it one on that chunk?
+    pub(super) fn is_of(&self, chunk: Option<ChunkPtr>) -> bool {
+        chunk == Some(self.0)
     }
 
     /// Have all children of the chunk retired? Relaxed: nothing follows from it but who frees what.

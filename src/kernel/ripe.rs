@@ -7,17 +7,20 @@
 //!
 //! Invariants
 //! 1. A chunk becomes ripe once, when half of its children have retired. Before that, it keeps no
-//!    more tasks of children that have ended than of others. A chunk of a single child never does: it
-//!    goes when that child has retired and its handle has left.
-//! 2. At most `MOST` ripe chunks of a group keep tasks. Whoever makes one more ripe has the oldest
-//!    give up its tasks: those of its children that have ended are freed by this, and those of the
+//!    more tasks of children that have ended than of others. A chunk of a single child never does, and
+//!    keeps no task.
+//! 2. At most `MOST` ripe chunks of a group keep tasks. Whoever makes one more ripe has the oldest of
+//!    those that give out no more cells give up its tasks: those of its children that have ended are freed by this, and those of the
 //!    others at their end. A chunk that is reaped, or whose group closes, gives up its tasks too: a
 //!    handle that lives on keeps the cells of its chunk, and no task.
 //! 3. Tasks are given up, and chunks let go, outside the lock of the group (`Spent`).
 
 use std::collections::VecDeque;
 
-use super::claims::{ChunkClaim, Walk};
+use super::{
+    chunk::ChunkPtr,
+    claims::{ChunkClaim, Walk},
+};
 
 /// How many ripe chunks may keep tasks, each up to 64 of a few hundred bytes.
 const MOST: usize = 6;
@@ -60,16 +63,18 @@ impl Drop for Remains {
 pub(super) type Reaped = (Spent, Option<Spent>);
 
 impl Ripe {
-    /// Takes in a chunk that became ripe. Gives one that has to give up its tasks.
-    pub(super) fn push(&mut self, chunk: ChunkClaim) -> Option<Spent> {
+    /// Takes in a chunk that became ripe. Gives one that has to give up its tasks: not the `open` one,
+    /// whose cells are not all there yet.
+    pub(super) fn push(&mut self, chunk: ChunkClaim, open: Option<ChunkPtr>) -> Option<Spent> {
         if self.closed {
             return Some(Spent::new(chunk));
         }
         self.chunks.push_back(chunk);
-        match self.chunks.len() > MOST {
-            true => self.chunks.pop_front().map(Spent::new),
-            false => None,
+        if self.chunks.len() <= MOST {
+            return None;
         }
+        let oldest = self.chunks.iter().position(|chunk| !chunk.is_of(open));
+        self.chunks.remove(oldest?).map(Spent::new)
     }
 
     /// The oldest chunks, if all of their children have retired. Two for each that is opened, so

@@ -24,7 +24,7 @@ pub(crate) struct Roster {
     open: Option<ChunkPtr>,
     /// How many chunks there have been: small groups get small ones.
     opened: u32,
-    pub(super) ripe: Ripe,
+    ripe: Ripe,
 }
 
 // SAFETY: the pointers lead to chunks on which the group has a claim, so they are there from
@@ -81,6 +81,11 @@ impl Roster {
         self.latest = Some(chunk);
         self.open = Some(chunk);
         reaped
+    }
+
+    /// Takes in a chunk that became ripe; see `ripe`.
+    pub(super) fn push_ripe(&mut self, chunk: ChunkClaim) -> Option<Spent> {
+        self.ripe.push(chunk, self.open)
     }
 
     /// The chunks to wake on a cancel, to be walked outside the lock.

@@ -32,34 +32,32 @@ use std::{
 use slab::Slab;
 
 use super::{
-    atomic::{AtomicPtr, AtomicU32, Memory, Ordering, UnsafeCell},
+    atomic::{AtomicPtr, AtomicUsize, Memory, Ordering, UnsafeCell},
     node::Node,
 };
 
 /// It is in the inbox, or about to be put there.
-const LISTED: u32 = 1;
+const LISTED: usize = 1;
 /// It has a reference to the inbox.
-const SHARED: u32 = 1 << 1;
+const SHARED: usize = 1 << 1;
 /// One reference.
-const REFERENCE: u32 = 1 << 2;
-/// With more references than this no waker is copied, long before the count overflows.
-const MOST: u32 = u32::MAX / 2;
+const REFERENCE: usize = 1 << 2;
 
 /// Of a task that has not been polled, or not been pending.
-const FRESH: u32 = u32::MAX;
+const FRESH: usize = usize::MAX;
 /// Of a task whose future is gone.
-const GONE: u32 = u32::MAX - 1;
+const GONE: usize = usize::MAX - 1;
 
 /// What is known of a task whatever its future is.
 struct Head {
     /// The flags, and the number of references.
-    state: AtomicU32,
+    state: AtomicUsize,
     /// Who came to the inbox before it.
     before: UnsafeCell<*mut Head>,
     inbox: NonNull<Inbox>,
     with: &'static Functions,
     /// Where the opener lists it, or how far it is; the opener's own.
-    place: Cell<u32>,
+    place: Cell<usize>,
     _memory: Memory,
 }
 
@@ -154,7 +152,7 @@ impl Inbox {
     {
         let task = Box::new(Task {
             head: Head {
-                state: AtomicU32::new(REFERENCE | LISTED),
+                state: AtomicUsize::new(REFERENCE | LISTED),
                 before: UnsafeCell::new(null_mut()),
                 inbox: NonNull::new(Arc::as_ptr(self).cast_mut()).expect("an `Arc` is not null"),
                 with: &Of::<F>::FUNCTIONS,
@@ -353,16 +351,14 @@ impl Tasks<'_> {
         let polled = unsafe { (head.with.poll)(task, &mut Context::from_waker(&waker)) };
         if polled.is_ready() {
             if place != FRESH {
-                self.pending.remove(place as usize);
+                self.pending.remove(place);
             }
             // SAFETY: the future is gone since now.
             unsafe { end(task) };
             return Step::Ended;
         }
         if place == FRESH {
-            let place = u32::try_from(self.pending.insert(task)).ok();
-            let place = place.filter(|place| *place < GONE);
-            head.place.set(place.expect("less than 4 billion children"));
+            head.place.set(self.pending.insert(task));
             return Step::New;
         }
         // Relaxed: nothing follows from it but who is polled when.
@@ -467,10 +463,7 @@ unsafe fn copy(task: *const ()) -> RawWaker {
     let head = unsafe { &*task.cast::<Head>() };
     // Relaxed: nothing is freed while the reference that is copied stands.
     let before = head.state.fetch_add(REFERENCE, Ordering::Relaxed);
-    if before > MOST {
-        head.state.fetch_sub(REFERENCE, Ordering::Relaxed);
-        panic!("too many wakers of one child");
-    }
+    assert!(before < usize::MAX / 2, "too many references to one task");
     // Relaxed: the reference that was just made orders it against the end of the task. If another
     // thread is the first, it has a reference, and the poll of the task goes on meanwhile.
     if before & SHARED == 0 && head.state.fetch_or(SHARED, Ordering::Relaxed) & SHARED == 0 {

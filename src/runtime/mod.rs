@@ -127,12 +127,14 @@ impl Runtime {
         }
     }
 
-    /// Does the memory of a task that has ended go with its last waker?
+    /// Does a task that has ended keep nothing but its memory, and this until its last waker goes?
     #[inline]
     pub(crate) fn frees_by_wakers(&self) -> bool {
         match self {
             #[cfg(all(feature = "async-std", not(loom)))]
             Runtime::AsyncStd => true,
+            #[cfg(all(test, loom))]
+            Runtime::Model => true,
             _ => false,
         }
     }

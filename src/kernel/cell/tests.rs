@@ -145,3 +145,28 @@ fn of_more_than_six_ripe_chunks_the_oldest_keep_no_tasks() {
     drop(closed);
     assert_eq!(Arc::strong_count(&group), 1);
 }
+
+/// Those of its children that are spawned later would keep their tasks for as long as one of them stays.
+#[test]
+fn a_ripe_chunk_that_still_gives_out_cells_is_not_the_one_to_give_up_its_tasks() {
+    let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+    let first: Vec<_> = (0..1 + 4 + 16).map(|_| spawn(&group)).collect();
+    first.iter().for_each(|child| end(&group, child));
+    let full: Vec<Vec<_>> = (0..6)
+        .map(|_| (0..64).map(|_| spawn(&group)).collect())
+        .collect();
+    let mut open: Vec<_> = (0..32).map(|_| spawn(&group)).collect();
+    let held = Hold::new(&open[0]);
+    open.drain(..).for_each(|child| end(&group, &child));
+    for chunk in &full {
+        chunk[..32].iter().for_each(|child| end(&group, child));
+    }
+    let gives_up = |cell: &Cell| cell.memory.load(Ordering::Relaxed) == LEFT_OUT;
+    assert!(gives_up(&full[0][63]) && !gives_up(&full[1][63]));
+    assert!(!gives_up(&held));
+    for chunk in &full {
+        chunk[32..].iter().for_each(|child| end(&group, child));
+    }
+    drop(group.inside.lock().ledger.close());
+    assert!(gives_up(&held));
+}

@@ -25,6 +25,7 @@ mod last_child;
 mod limit;
 mod link;
 mod obligations;
+mod ripe;
 mod shield;
 mod snapshot;
 mod start;
