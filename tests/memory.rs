@@ -3,76 +3,35 @@
 #![cfg(not(loom))]
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     future::pending,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     task::Poll,
     time::Duration,
 };
 
+use allocator::{ALLOCATIONS, live};
 use futures_util::StreamExt;
-use headcount::{
-    JoinHandle, Options, TaskGroup, group, map_concurrent, run, testing::Sim, timeout,
-};
-use watch::Watch;
-use workers::{on_these_workers, on_workers};
+use headcount::{Options, TaskGroup, group, map_concurrent, run, testing::Sim, timeout};
+use workers::on_workers;
 
+#[path = "memory/allocator.rs"]
+mod allocator;
+#[path = "memory/kept_tasks.rs"]
+mod kept_tasks;
+#[path = "memory/locks.rs"]
+mod locks;
 #[path = "memory/nothing_left.rs"]
 mod nothing_left;
+
 #[path = "memory/watch.rs"]
 mod watch;
+
 #[path = "it/support/workers.rs"]
 mod workers;
 
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-fn allocated(bytes: usize) {
-    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    LIVE.fetch_add(bytes as isize, Ordering::Relaxed);
-}
-
-fn freed(bytes: usize) {
-    LIVE.fetch_sub(bytes as isize, Ordering::Relaxed);
-    watch::freed(bytes);
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        allocated(layout.size());
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        freed(layout.size());
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        freed(layout.size());
-        allocated(size);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 const ROUNDS: usize = 6;
-const CHILDREN: usize = 100_000;
 
-fn live() -> isize {
-    LIVE.load(Ordering::Relaxed)
-}
+const CHILDREN: usize = 100_000;
 
 /// How many allocations `work` makes, per child, when everything around is warm. The least of
 /// several rounds, since a thread of the runtime that goes to sleep meanwhile allocates too.
@@ -95,6 +54,12 @@ async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+async fn all_ended(g: &TaskGroup<'static, ()>) {
+    while g.stats().living > 0 {
+        yield_now().await;
+    }
 }
 
 /// One allocation a child without a live handle, and a tenth for the executor's queues.
@@ -242,167 +207,6 @@ fn a_million_short_children_under_a_limit_leave_the_memory_at_the_level_of_the_l
     );
 }
 
-/// Rule 7: a child that stays does not keep the memory of those that were spawned beside it.
-#[test]
-fn the_memory_of_ended_children_does_not_wait_for_the_others() {
-    on_workers(
-        "the_memory_of_ended_children_does_not_wait_for_the_others",
-        || {
-            const STAY: usize = 200;
-            let outcome = async_std::task::block_on(group(async |g| {
-                // Another one, so that all chunks have their full size.
-                (0..100).for_each(|_| drop(g.spawn(async {})));
-                let before = live();
-                for staying in 1..=STAY {
-                    g.spawn(pending::<()>());
-                    (1..64).for_each(|_| {
-                        // So small that its task would be kept with its cell.
-                        let captured = [staying; 8];
-                        g.spawn(async move { _ = std::hint::black_box(captured) });
-                    });
-                    while g.stats().living > staying {
-                        yield_now().await;
-                    }
-                }
-                let each = (live() - before) / STAY as isize;
-                // The cells of 64 children, and not one more task of a few hundred bytes.
-                assert!(each < 12 * 1024, "{each} bytes for each child that stays");
-                g.cancel();
-                Ok::<_, ()>(())
-            }));
-            outcome.unwrap();
-        },
-    );
-}
-
-/// Children so small that their tasks are kept, of which all have ended; gives one of the handles.
-async fn ended_together(g: &TaskGroup<'static, ()>, children: usize) -> JoinHandle<()> {
-    let mut handles: Vec<_> = (0..children).map(|_| g.spawn(async {})).collect();
-    let kept = handles.swap_remove(children / 2);
-    drop(handles);
-    all_ended(g).await;
-    kept
-}
-
-async fn all_ended(g: &TaskGroup<'static, ()>) {
-    while g.stats().living > 0 {
-        yield_now().await;
-    }
-}
-
-/// Waits until the one worker has returned from the polls of all children that have ended.
-async fn worker_is_free() {
-    async_std::task::spawn(async {}).await;
-}
-
-/// Room for a chunk of 64 cells and one task, but not for 20 tasks.
-const WITHOUT_TASKS: isize = 10 * 1024;
-
-/// Rule 7: a live handle keeps the cells of the chunk that its own stands in, and no task.
-/// The others go when the group opens another chunk.
-#[test]
-fn a_handle_keeps_no_task_of_another_child_while_its_group_goes_on() {
-    let name = "a_handle_keeps_no_task_of_another_child_while_its_group_goes_on";
-    on_these_workers(&[1], name, || {
-        async_std::task::block_on(async {
-            // The first warms up.
-            for round in 0..3 {
-                let outcome = group(async |g| {
-                    // After these, all chunks have their full size.
-                    (0..21).for_each(|_| drop(g.spawn(async {})));
-                    all_ended(&g).await;
-                    worker_is_free().await;
-                    let before = live();
-                    let kept = ended_together(&g, 64).await;
-                    worker_is_free().await;
-                    g.spawn(async {});
-                    let bytes = live() - before;
-                    // There are two chunks now, and smaller ones have gone meanwhile.
-                    let most = WITHOUT_TASKS + 6 * 1024;
-                    assert!(round == 0 || bytes < most, "{bytes} bytes kept");
-                    drop(kept);
-                    Ok::<_, ()>(())
-                });
-                outcome.await.unwrap();
-            }
-        });
-    });
-}
-
-/// The same at the end of the group, for a chunk that was used up, and for two that were not.
-#[test]
-fn a_handle_keeps_no_task_of_another_child_past_its_group() {
-    let name = "a_handle_keeps_no_task_of_another_child_past_its_group";
-    on_these_workers(&[1], name, || {
-        async_std::task::block_on(async {
-            for (round, children) in [64, 64, 40, 20].into_iter().enumerate() {
-                let before = live();
-                let outcome = group(async |g| {
-                    (0..21).for_each(|_| drop(g.spawn(async {})));
-                    Ok::<_, ()>(ended_together(&g, children).await)
-                });
-                let kept = outcome.await.unwrap();
-                worker_is_free().await;
-                let bytes = live() - before;
-                assert!(
-                    round == 0 || bytes < WITHOUT_TASKS,
-                    "{bytes} bytes kept of {children} children"
-                );
-                drop(kept);
-            }
-        });
-    });
-}
-
-/// Here that of a chunk which was not used up.
-#[test]
-fn a_group_that_closes_frees_no_chunk_under_its_lock() {
-    let name = "a_group_that_closes_frees_no_chunk_under_its_lock";
-    on_these_workers(&[1], name, || {
-        let outcome = Sim::new(0).run(group(async |g| {
-            (0..21 + 20).for_each(|_| drop(g.spawn(async {})));
-            all_ended(&g).await;
-            Ok::<_, ()>(Watch::over(&g))
-        }));
-        assert!(outcome.unwrap().end() > 0, "no chunk was freed");
-    });
-}
-
-/// Here those of children that ended in line for a place, in front of others.
-#[test]
-fn a_place_that_is_handed_on_frees_no_chunk_under_the_lock() {
-    let name = "a_place_that_is_handed_on_frees_no_chunk_under_the_lock";
-    on_these_workers(&[1], name, || {
-        let outcome = Sim::new(0).run(Options::new().limit(1).group(async |g| {
-            let gate = Arc::new(AtomicBool::new(false));
-            let opened = gate.clone();
-            g.spawn(async move {
-                while !opened.load(Ordering::SeqCst) {
-                    yield_now().await;
-                }
-            });
-            // Four fill a chunk, which stays. The 16 and the 64 that end in line fill one each.
-            (0..4).for_each(|_| drop(g.spawn(async {})));
-            let in_line: Vec<_> = (0..16 + 64).map(|_| g.spawn(async {})).collect();
-            g.spawn(async {});
-            in_line.iter().for_each(|child| child.cancel());
-            drop(in_line);
-            while g.stats().living > 6 {
-                yield_now().await;
-            }
-            // With the next chunk, the group itself lets go of the two.
-            (0..64).for_each(|_| drop(g.spawn(async {})));
-            let watch = Watch::over(&g);
-            gate.store(true, Ordering::SeqCst);
-            while g.stats().living > 0 {
-                yield_now().await;
-            }
-            Ok::<_, ()>(watch)
-        }));
-        assert!(outcome.unwrap().end() > 0, "no chunk was freed");
-    });
-}
-
 /// Case 36 under the simulator.
 #[test]
 fn short_children_under_the_simulator_leave_the_memory_at_the_level_of_the_living() {
@@ -463,81 +267,6 @@ fn a_million_mapped_items_leave_the_memory_at_the_level_of_the_limit() {
                 });
                 assert_eq!(outcome.unwrap(), 500_000 * 499_999 / 2);
             }
-        },
-    );
-}
-
-/// Rule 7: kilobytes that a child captured, and that it returned, go while its group lives on.
-#[test]
-fn a_finished_child_is_freed_unless_a_live_handle_owes_its_output() {
-    on_workers(
-        "a_finished_child_is_freed_unless_a_live_handle_owes_its_output",
-        || {
-            const LARGE: usize = 1 << 20;
-            let slack = LARGE as isize / 4;
-            let outcome = async_std::task::block_on(group(async |g| {
-                let ended = Arc::new(AtomicBool::new(false));
-                g.spawn(async {}).await.unwrap();
-                let before = live();
-                for _ in 0..10 {
-                    let (captured, ended) = (vec![1_u8; LARGE], ended.clone());
-                    ended.store(false, Ordering::SeqCst);
-                    g.spawn(async move {
-                        yield_now().await;
-                        ended.store(captured[0] == 1, Ordering::SeqCst);
-                        Ok(captured)
-                    });
-                    while g.stats().living > 0 {
-                        yield_now().await;
-                    }
-                    assert!(live() - before < slack, "{} bytes kept", live() - before);
-                }
-                let owed = g.spawn(async { Ok(vec![2_u8; LARGE]) });
-                while !owed.is_finished() {
-                    yield_now().await;
-                }
-                assert!(
-                    live() - before > LARGE as isize - slack,
-                    "its handle owes the output"
-                );
-                drop(owed);
-                assert!(live() - before < slack, "{} bytes kept", live() - before);
-                Ok::<_, ()>(())
-            }));
-            outcome.unwrap();
-        },
-    );
-}
-
-/// Rule 7: what is kept of a child that has ended, so that it is freed where it was made, is small.
-#[test]
-fn the_memory_of_a_large_task_goes_when_its_child_ends() {
-    on_workers(
-        "the_memory_of_a_large_task_goes_when_its_child_ends",
-        || {
-            const LARGE: usize = 300;
-            let outcome = async_std::task::block_on(group(async |g| {
-                let all_ended = async || {
-                    while g.stats().living > 0 {
-                        yield_now().await;
-                    }
-                };
-                (0..100).for_each(|_| drop(g.spawn(async {})));
-                all_ended().await;
-                let before = live();
-                for n in 0..LARGE {
-                    let captured = [n; 128];
-                    g.spawn(async move {
-                        yield_now().await;
-                        _ = std::hint::black_box(captured);
-                    });
-                }
-                all_ended().await;
-                let each = (live() - before) / LARGE as isize;
-                assert!(each < 512, "{each} bytes of each child that has ended");
-                Ok::<_, ()>(())
-            }));
-            outcome.unwrap();
         },
     );
 }

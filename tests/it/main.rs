@@ -69,6 +69,7 @@ mod sync_events;
 mod sync_limiters;
 mod sync_locks;
 mod sync_queues;
+mod sync_queues_shaken;
 mod table;
 mod threads;
 mod threads_blocking;
@@ -78,7 +79,6 @@ mod timeouts;
 mod timeouts_at_once;
 mod timeouts_of_groups;
 mod trees;
-mod trees_threads;
 mod unblocks;
 #[cfg(not(shuttle))]
 mod watchdogs;

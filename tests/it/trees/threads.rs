@@ -105,7 +105,7 @@ fn check_places(tree: &TaskTree) {
 #[test]
 fn ten_thousand_looks_while_eight_threads_spawn_cancel_and_finish_are_each_consistent() {
     on_workers(
-        "trees_threads::ten_thousand_looks_while_eight_threads_spawn_cancel_and_finish_are_each_consistent",
+        "trees::threads::ten_thousand_looks_while_eight_threads_spawn_cancel_and_finish_are_each_consistent",
         || {
             let (known, over) = (Known::default(), AtomicBool::new(false));
             let begun = AtomicUsize::new(0);
@@ -208,7 +208,7 @@ fn a_child_that_blocks_its_thread_in_its_first_poll_is_running() {
 
 #[test]
 fn what_has_happened_is_counted() {
-    on_workers("trees_threads::what_has_happened_is_counted", || {
+    on_workers("trees::threads::what_has_happened_is_counted", || {
         let outcome = run(async |g| {
             for _ in 0..1000 {
                 g.spawn(async { Ok(()) });
@@ -241,7 +241,7 @@ fn what_has_happened_is_counted() {
 #[test]
 fn times_are_kept_of_what_begins_while_they_are_recorded() {
     on_workers(
-        "trees_threads::times_are_kept_of_what_begins_while_they_are_recorded",
+        "trees::threads::times_are_kept_of_what_begins_while_they_are_recorded",
         || {
             let go_on = AtomicBool::new(false);
             let outcome = Options::new().name("before").run(async |g| {

@@ -1,10 +1,13 @@
-//! What a look at the tree shows: who is there, where it belongs, what it does and why.
+//! What a look at the tree shows: who is there, where it belongs and what it does.
+
+mod reasons;
+mod text;
+mod threads;
 
 use std::mem;
 
 use headcount::{
-    Boundary, CancelKind, CancelScope, Instant, Options, TaskTree, checkpoint, defer, group, scope,
-    shield,
+    Boundary, CancelScope, Options, TaskTree, defer, group,
     time::sleep,
     tree,
     tree::{Entry, EntryKind, EntryState},
@@ -162,107 +165,6 @@ fn everybody_stands_below_who_opened_or_spawned_it() {
 }
 
 #[test]
-fn a_request_shows_where_it_was_made_with_its_reason_and_age() {
-    sim(SEEDS, || async {
-        let outcome = group(async |g| {
-            g.spawn_named("looks", async {
-                sleep(secs(3)).await;
-                let tree = tree();
-                let asked = entry(&tree, "asked").cancelling.as_ref().unwrap();
-                let reason = asked.reason.as_ref().unwrap();
-                assert_eq!(reason.kind, CancelKind::Explicit);
-                assert_eq!(reason.message.as_deref(), Some("enough"));
-                assert_eq!(asked.since, Some(secs(2)));
-                let below = entry(&tree, "slow to go").cancelling.as_ref().unwrap();
-                assert!(below.reason.is_none() && below.since.is_none());
-                for spared in ["looks", "shielded"] {
-                    assert!(entry(&tree, spared).cancelling.is_none(), "{tree}");
-                }
-            });
-            let asked = Options::new().name("asked").group(async |g| {
-                g.spawn_named("slow to go", async {
-                    shield(async {
-                        let held = Options::new().name("shielded").group(async |g| {
-                            g.spawn(sleep(secs(5)));
-                            done()
-                        });
-                        held.await.unwrap();
-                    })
-                    .await;
-                });
-                sleep(secs(1)).await;
-                g.cancel_with("enough");
-                std::future::pending::<Result<(), Oops>>().await
-            });
-            assert!(asked.await.unwrap_err().is_cancelled());
-            done()
-        });
-        outcome.await.unwrap();
-    });
-}
-
-/// At boundaries below, at children without any, and not behind a shield.
-#[test]
-fn a_request_shows_as_far_as_it_reaches() {
-    sim(SEEDS, || async {
-        let asked = Options::new().name("asked");
-        let outcome = asked.group(async |g| {
-            let tidy = Options::new().name("tidy").group(async |_| {
-                let _slow = defer((), |()| sleep(secs(5)));
-                std::future::pending::<Result<(), Oops>>().await
-            });
-            g.spawn_named("tidies", async {
-                let plain = CancelScope::new();
-                plain
-                    .enter(tidy)
-                    .await
-                    .map_or(Ok(()), |_| Err(Oops("tidy")))
-            });
-            let unmoved = Options::new().name("unmoved").group(async |g| {
-                g.spawn_named("looks", async {
-                    sleep(secs(2)).await;
-                    let tree = tree();
-                    let tidy = entry(&tree, "tidy");
-                    let plain = &tree.entries()[tidy.parent.unwrap()];
-                    assert_eq!(plain.kind, EntryKind::CancelScope);
-                    for reached in [plain, tidy] {
-                        assert!(reached.cancelling.is_some() && !reached.shielded, "{tree}");
-                    }
-                    let unmoved = entry(&tree, "unmoved");
-                    let shield = &tree.entries()[unmoved.parent.unwrap()];
-                    assert_eq!(shield.kind, EntryKind::CancelScope);
-                    assert!(shield.shielded && !unmoved.shielded, "{tree}");
-                    for spared in [shield, unmoved] {
-                        assert!(spared.cancelling.is_none(), "{tree}");
-                    }
-                });
-                done()
-            });
-            g.spawn_named(
-                "stays",
-                shield(async { unmoved.await.map_err(|_| Oops("unmoved")) }),
-            );
-            let handle = g.spawn_named("alone", sleep(secs(9)));
-            sleep(secs(1)).await;
-            let before = tree();
-            let spared = before
-                .entries()
-                .iter()
-                .all(|entry| entry.cancelling.is_none());
-            assert!(spared, "{before}");
-            handle.cancel();
-            assert!(entry(&tree(), "alone").cancelling.is_some());
-            g.spawn_named("without a boundary", sleep(secs(9)));
-            g.cancel();
-            assert!(entry(&tree(), "without a boundary").cancelling.is_some());
-            done()
-        });
-        // The body returned its value all the same.
-        outcome.await.unwrap();
-    });
-}
-
-#[test]
 fn who_waits_for_a_stop_is_no_boundary() {
     sim(SEEDS, || async {
         let outcome = group(async |g| {
@@ -300,53 +202,6 @@ fn a_child_shows_the_number_of_its_handle_and_a_spawner_stands_in_line() {
                 assert_eq!(entry(&tree, "all").children.unwrap().in_line, 1);
             });
             drop(both.await);
-            done()
-        });
-        outcome.await.unwrap();
-    });
-}
-
-#[test]
-fn a_child_that_was_cancelled_by_its_handle_shows_that() {
-    sim(SEEDS, || async {
-        let outcome = group(async |g| {
-            let handle = g.spawn_named("asked", async {
-                let _slow = defer((), |()| sleep(secs(1)));
-                std::future::pending::<()>().await;
-            });
-            checkpoint().await;
-            sleep(secs(1)).await;
-            assert!(entry(&tree(), "asked").cancelling.is_none());
-            handle.cancel();
-            assert!(entry(&tree(), "asked").cancelling.is_some());
-            done()
-        });
-        outcome.await.unwrap();
-    });
-}
-
-#[test]
-fn deadlines_stops_and_graces_show_the_time_that_is_left() {
-    sim(SEEDS, || async {
-        let options = Options::new()
-            .name("timed")
-            .deadline(Instant::now() + secs(60))
-            .grace(secs(5));
-        let outcome = options.group(async |g| {
-            g.spawn(async {
-                let _slow = defer((), |()| sleep(secs(3)));
-                std::future::pending::<()>().await;
-            });
-            sleep(secs(1)).await;
-            let left = |tree: &TaskTree| {
-                let timed = entry(tree, "timed");
-                [timed.deadline_in, timed.stop_in, timed.grace_ends_in]
-            };
-            assert_eq!(left(&tree()), [Some(secs(59)), None, None]);
-            g.shutdown(secs(20));
-            assert_eq!(left(&tree()), [Some(secs(59)), Some(secs(20)), None]);
-            g.cancel();
-            assert_eq!(left(&tree())[2], Some(secs(5)));
             done()
         });
         outcome.await.unwrap();
@@ -392,7 +247,7 @@ fn a_daemon_and_a_release_are_told_apart() {
                 assert!(daemons.next().is_none());
                 let is_release = |entry: &&Entry| entry.kind == EntryKind::Release;
                 let release = tree.entries().iter().find(is_release).unwrap();
-                assert!(release.location.file().ends_with("trees.rs"));
+                assert!(release.location.file().ends_with(file!()));
                 assert_eq!(
                     release.parent.map(|at| tree.entries()[at].name.as_deref()),
                     Some(Some("owes"))
@@ -401,29 +256,6 @@ fn a_daemon_and_a_release_are_told_apart() {
             g.spawn_named("owes", async {
                 let _slow = defer((), |()| sleep(secs(5)));
             });
-            done()
-        });
-        outcome.await.unwrap();
-    });
-}
-
-#[test]
-fn in_a_simulation_times_are_those_of_its_clock() {
-    sim(SEEDS, || async {
-        let outcome = Options::new().name("group").group(async |g| {
-            sleep(secs(3)).await;
-            g.spawn_named("child", async {
-                for _ in 0..2 {
-                    sleep(secs(1)).await;
-                }
-                sleep(secs(9)).await;
-            });
-            sleep(secs(5)).await;
-            let tree = tree();
-            assert_eq!(entry(&tree, "group").age, Some(secs(8)));
-            let child = entry(&tree, "child");
-            assert_eq!((child.age, child.polls), (Some(secs(5)), Some(3)));
-            assert_eq!((child.busy, child.polling_for), (Some(secs(0)), None));
             done()
         });
         outcome.await.unwrap();
@@ -474,106 +306,6 @@ fn another_simulation_is_not_shown() {
     });
     let name = |name: &str| vec![Some(name.to_owned())];
     assert_eq!(seen.join().unwrap(), (name("this"), name("that")));
-}
-
-/// The text, with the numbers of this file's lines left out.
-fn text(tree: &TaskTree) -> String {
-    let file = file!();
-    let shown = tree.to_string();
-    let mut text = String::new();
-    for (at, part) in shown.split(file).enumerate() {
-        let part = match at {
-            0 => part,
-            _ => part.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()),
-        };
-        text.push_str(if at == 0 { "" } else { "HERE:" });
-        text.push_str(part);
-    }
-    text
-}
-
-#[test]
-fn it_is_written_as_a_tree_with_equal_children_in_one_line() {
-    sim(SEEDS, || async {
-        let outcome = Options::new().name("server").limit(9).group(async |g| {
-            for _ in 0..3 {
-                g.spawn(sleep(secs(5)));
-            }
-            g.spawn_named("crawler", async {
-                let inner = scope(async |s| {
-                    s.spawn_named("page", sleep(secs(5)));
-                    done()
-                });
-                inner.await.unwrap();
-            });
-            sleep(secs(1)).await;
-            g.spawn_named("late", async {});
-            let tree = tree();
-            let expected = "\
-group `server` at HERE: running; 5 of 5 children left, at most 9 at a time, 0 in line; 1.0s old
-├─ task at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns (3 like this)
-├─ task `crawler` at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns
-│  └─ scope at HERE: closing; 1 of 1 children left; 1.0s old, closing for 1.0s
-│     └─ task `page` at HERE: waiting; 1.0s old, polls: 1, busy: 0.0ns
-└─ task `late` at HERE: ready; 0.0ns old, polls: 0, busy: 0.0ns";
-            assert_eq!(text(&tree), expected);
-            let summary = "2 boundaries, 6 tasks (1 ready, 5 waiting)";
-            assert_eq!(tree.summary(), summary);
-            assert!(format!("{tree:#}").contains("\x1b[1m`crawler`\x1b[0m"));
-            done()
-        });
-        outcome.await.unwrap();
-    });
-}
-
-#[test]
-fn of_many_children_the_first_are_written_and_the_rest_counted() {
-    sim(1, || async {
-        let outcome = group(async |g| {
-            for n in 0..1000 {
-                g.spawn_named(n.to_string(), async {});
-            }
-            let tree = tree();
-            assert_eq!(tree.entries().len(), 1001);
-            let shown = tree.to_string();
-            assert_eq!(shown.lines().count(), 52);
-            assert!(shown.ends_with("└─ … and 950 more with what is below"));
-            done()
-        });
-        outcome.await.unwrap();
-    });
-}
-
-#[test]
-fn it_is_serialized_with_the_place_of_each_parent() {
-    sim(1, || async {
-        let outcome = Options::new().name("all").group(async |g| {
-            g.spawn_named("child", async {});
-            sleep(secs(2)).await;
-            g.cancel_with("enough");
-            let json = serde_json::to_value(tree()).unwrap();
-            assert_eq!(json["summary"], "1 boundary, 0 tasks");
-            let group = &json["entries"][0];
-            assert_eq!(
-                (&group["kind"], &group["name"]),
-                (&"Group".into(), &"all".into())
-            );
-            assert_eq!(group["age"], 2.0);
-            assert_eq!(group["children"]["spawned"], 1);
-            assert_eq!(group["cancelling"]["reason"]["message"], "enough");
-            assert!(group["location"].as_str().unwrap().contains("trees.rs:"));
-            assert!(group["parent"].is_null());
-            done()
-        });
-        outcome.await.unwrap();
-        let outcome = Options::new().name("all").group(async |g| {
-            g.spawn(async {});
-            let json = serde_json::to_value(tree()).unwrap();
-            assert_eq!(json["entries"][1]["parent"], 0);
-            done()
-        });
-        outcome.await.unwrap();
-    });
 }
 
 #[test]
