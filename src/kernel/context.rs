@@ -8,7 +8,7 @@
 
 use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
-use super::{atomic::thread_local, child::Spot, claims::CellRef, node::Node, within::Lazy};
+use super::{atomic::thread_local, claims::CellRef, node::Node, spot::Spot, within::Lazy};
 use crate::{
     panics::{self, Payload},
     runtime::{Moment, Runtime},
@@ -183,7 +183,7 @@ pub(crate) fn task_node() -> Option<Arc<Node>> {
 /// Shows the cell of the child that is polled now.
 pub(super) fn with_cell<R>(f: impl FnOnce(&CellRef) -> R) -> Option<R> {
     with(|frame| match frame? {
-        Frame::Child(spot) => Some(f(spot.cell())),
+        Frame::Child(spot) => Some(f(spot.cell)),
         _ => None,
     })
 }

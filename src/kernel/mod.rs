@@ -34,6 +34,7 @@ pub(crate) mod roots;
 pub(crate) mod roster;
 pub(crate) mod snapshot;
 pub(crate) mod spawn;
+mod spot;
 pub(crate) mod start;
 mod stopping;
 pub(crate) mod supervised;

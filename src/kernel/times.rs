@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::child::Spot;
+use super::spot::Spot;
 use crate::{runtime::Runtime, time::Instant};
 
 static RECORDED: AtomicBool = AtomicBool::new(false);
@@ -103,7 +103,7 @@ impl NodeTimes {
 /// The code of a child begins to run that is timed: a poll, or a destructor.
 #[cold]
 pub(super) fn begin(spot: Spot<'_>, is_poll: bool) {
-    if let Some(times) = spot.cell().times() {
+    if let Some(times) = spot.cell.times() {
         let polls = times.polls.load(Relaxed);
         times
             .polls
@@ -115,7 +115,7 @@ pub(super) fn begin(spot: Spot<'_>, is_poll: bool) {
 
 #[cold]
 pub(super) fn end(spot: Spot<'_>) {
-    if let Some(times) = spot.cell().times() {
+    if let Some(times) = spot.cell.times() {
         let now = nanos(spot.group().with_runtime(Runtime::now));
         let took = now.saturating_sub(times.polled.load(Relaxed));
         let busy = times.busy.load(Relaxed) + took;
