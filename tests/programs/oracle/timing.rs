@@ -4,7 +4,7 @@
 use crate::programs::{
     grammar::{Id, first},
     interpret::Pace,
-    ledger::{Event, Outcome},
+    ledger::{Ending, Event, Outcome},
     reference::{self, Known},
 };
 
@@ -47,9 +47,9 @@ fn last_below(story: &Story<'_>, id: Id, before: usize) -> Option<(u64, u64)> {
 }
 
 /// From when to when the caller of a `start` may be held whose child ran in a scope that was forgotten.
-/// The child never ends, so nothing tells its caller but that a boundary around gives the scope up.
-/// That does so when its own code ends. If it is cancelled it may find out before, when it looks who
-/// inside is still polled, and then nothing shows when. What lived below ends first.
+/// The child never ends, so nothing tells its caller but that a boundary around gives the scope up. That
+/// does so when its own code ends; and if it is cancelled, by whomever, it may find out before, when it
+/// looks who inside is still polled, and nothing shows when. What lived below ends first.
 fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)> {
     let forgotten = story.forgotten(child).filter(|&index| index < before)?;
     let dropped = story.has_any(child, |event| matches!(event, Event::Dropped(_)));
@@ -57,21 +57,21 @@ fn lost_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u64)>
         return None;
     }
     let scope = story.shape.site(child).parent?;
-    let ends = |id: Id| {
+    let end = |id: Id| {
         let ended = |event| matches!(event, Event::Ready(..) | Event::Dropping(_));
         let mut events = story.of(id);
-        events.find(|(index, event)| *index > forgotten && ended(*event))
+        let end = events.find(|(index, event)| *index > forgotten && ended(*event));
+        end.map(|(index, _)| index)
     };
     // A child goes on when the code around it has ended, unless it is part of what was forgotten.
     let goes_on = |id: Id| story.shape.site(id).kind.is_child() && story.forgotten(id).is_none();
     let mut ancestors: Vec<Id> = story.shape.ancestors(scope).collect();
     let outermost = ancestors.iter().position(|id| goes_on(*id));
     ancestors.truncate(outermost.map_or(ancestors.len(), |child| child + 1));
-    let ends = ancestors.into_iter().filter_map(ends);
-    let (given_up, how) = ends.min_by_key(|end| end.0)?;
-    let from = match how {
-        Event::Ready(..) => given_up,
-        _ => forgotten,
+    let given_up = ancestors.into_iter().filter_map(end).min()?;
+    let from = match nobody_asks(story, given_up) {
+        true => given_up,
+        false => forgotten,
     };
     let (from, to) = (story.at(from), story.at(given_up));
     let last = |id| last_below(story, id, before).map_or(0, |(at, _)| at);
@@ -86,6 +86,37 @@ fn dropped_below(story: &Story<'_>, child: Id, before: usize) -> Option<(u64, u6
     let told = dropped.map_or(0, |index| story.at(index));
     let (from, to) = last_below(story, child, before)?;
     Some((from.max(told), to.max(told)))
+}
+
+/// Did nobody ask anything to end before that place in the ledger, and has nothing a time limit?
+fn nobody_asks(story: &Story<'_>, before: usize) -> bool {
+    let limited = |kind| {
+        matches!(
+            kind,
+            Kind::Timeout(_)
+                | Kind::Group {
+                    deadline: Some(_),
+                    ..
+                }
+                | Kind::Scope {
+                    timeout: Some(_),
+                    ..
+                }
+        )
+    };
+    let asks = |event| {
+        matches!(
+            event,
+            Event::Requested(..)
+                | Event::Asked(..)
+                | Event::Moved(_)
+                | Event::LostDone(_)
+                | Event::Ready(_, Ending::Error(_) | Ending::Panic(_))
+        )
+    };
+    let mut sites = story.shape.sites.values();
+    let mut earlier = story.entries[..before].iter();
+    !sites.any(|site| limited(site.kind)) && !earlier.any(|entry| asks(entry.event))
 }
 
 /// Was a release at or below it left to run, or to be ended, at that place in the ledger?
