@@ -105,13 +105,17 @@ impl World {
     /// Waits for that time; false if it is cut before.
     pub(super) fn wait(&mut self, until: Time, now: &mut Time, around: &Around) -> Sure<bool> {
         let cut = around.cut;
-        self.checkpoint(*now, around.base);
         if cut.at.nanos == now.nanos && cut.by != around.task {
             return Err(Unknown);
         }
         if cut.at <= *now {
-            return Ok(false);
+            // Those further out than who sees the request do not hear of this wait: what was given away
+            // there does not begin.
+            let mut nodes = self.nodes[around.base..].iter();
+            let is_certain = nodes.all(|node| node.handed.is_empty());
+            return is_certain.then_some(false).ok_or(Unknown);
         }
+        self.checkpoint(*now, around.base);
         if until.nanos == now.nanos {
             *now = now.next_turn();
             return Ok(true);
