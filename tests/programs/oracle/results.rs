@@ -28,7 +28,7 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
                 }
                 Event::Joined(_, joined) => {
                     let inside = inside(story, id, index);
-                    if !joins(story, id, inside, joined) {
+                    if !joins(story, id, inside, joined, index) {
                         complaints.push(format!(
                             "the handle of {id} says {joined:?} though it ended with {inside:?}"
                         ));
@@ -128,7 +128,7 @@ fn has_failed(story: &Story<'_>, id: Id, index: usize) -> bool {
     })
 }
 
-fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined) -> bool {
+fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined, index: usize) -> bool {
     match joined {
         Joined::Value => inside == Some(Ending::Value),
         Joined::Failed => matches!(inside, Some(Ending::Error(_))),
@@ -137,6 +137,9 @@ fn joins(story: &Story<'_>, id: Id, inside: Option<Ending>, joined: Joined) -> b
             let below = |by: Id| story.panic_climbs(by).contains(&id);
             matches!(entry.event, Event::Threw(by) if below(by))
         }),
-        Joined::Cancelled => !matches!(inside, Some(Ending::Error(_) | Ending::Panic(_))),
+        // Its scope may have been taken away while it released; its failure climbs all the same.
+        Joined::Cancelled => {
+            story.is_gone(id, index) || !matches!(inside, Some(Ending::Error(_) | Ending::Panic(_)))
+        }
     }
 }
