@@ -54,12 +54,12 @@ impl Causes {
         self.0.entry(whom).or_default().push(cause);
     }
 
-    /// Every boundary that was open in that block is dropped.
+    /// Every boundary that was open in that block is dropped, unless it has been forgotten.
     fn dropped(&mut self, story: &Story<'_>, foreign: Id, index: usize) {
         let lost = story.lost(foreign).unwrap_or(index);
         for (&id, site) in &story.shape.sites {
             let is_open = site.kind.is_boundary() && story.is_open_in(id, foreign, lost);
-            if is_open {
+            if is_open && story.forgotten(id).is_none_or(|at| at > lost) {
                 self.add(id, index, Reason::Dropped, true);
             }
         }
