@@ -16,6 +16,7 @@ use super::{
     atomic::Ordering,
     claims::Walk,
     ledger::Closed,
+    line::Stand,
     node::{CLOSING, ENDED, FAILED, HANDED, Inside, Kind, LINKED, Node, ORPHAN, USED},
     obligations::{Owed, hand_over},
     threads::{self, Event},
@@ -190,16 +191,14 @@ impl Node {
         }
         let closed = inside.ledger.close();
         self.raise(ENDED);
-        let counted_in = inside.counted_in.take();
+        let at_end = inside.at_end.take();
         // If it was orphaned in the poll that ends it here, nobody settles it: what was kept for
         // that refers to the book, and the book to this node.
         let kept = inside.inherited.kept.take();
         drop(inside);
         drop(kept);
         closed.into_iter().for_each(Closed::tell);
-        if let Some(caller) = counted_in {
-            caller.closure_left();
-        }
+        at_end.into_iter().for_each(AtEnd::come);
         true
     }
 
@@ -354,6 +353,23 @@ fn lose_inline_children(node: &Node) {
     }
 }
 
+/// What the end of a node is the end of, besides what is below it.
+pub(super) enum AtEnd {
+    /// Of a child that ended before it had started: it counts in that boundary; see `start`.
+    CountOut(Arc<Node>),
+    /// Of a spawner's wait: it stands in line there.
+    LeaveLine(Stand),
+}
+
+impl AtEnd {
+    fn come(self) {
+        match self {
+            AtEnd::CountOut(caller) => caller.closure_left(),
+            AtEnd::LeaveLine(stand) => stand.leave(),
+        }
+    }
+}
+
 /// What the poll of an orphan has opened inside, if it was orphaned meanwhile, is left as the rest
 /// was.
 pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
@@ -365,7 +381,7 @@ pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
 fn settle(mut node: Arc<Node>) {
     loop {
-        let (closed, opener, estate, owed, counted_in, stand) = {
+        let (closed, opener, estate, owed, at_end) = {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
@@ -391,17 +407,13 @@ fn settle(mut node: Arc<Node>) {
             node.raise(ENDED);
             let owed = inside.owed.take();
             let estate = inside.inherited.leave();
-            let (counted_in, stand) = (inside.counted_in.take(), inside.stand.take());
-            (closed, opener, estate, owed, counted_in, stand)
+            (closed, opener, estate, owed, inside.at_end.take())
         };
         closed.into_iter().for_each(Closed::tell);
         opener.into_iter().for_each(crate::panics::wake);
         // Before the parent can end without it.
         bequeath(&node, estate, owed);
-        if let Some(caller) = counted_in {
-            caller.closure_left();
-        }
-        stand.iter().for_each(|stand| stand.leave());
+        at_end.into_iter().for_each(AtEnd::come);
         match node.unlink() {
             Some(parent) if parent.is_orphan() => node = parent,
             Some(parent) => return parent.something_left(),

@@ -15,12 +15,11 @@ use std::{
 use slab::Slab;
 
 use super::{
-    adoption::Inheritance,
+    adoption::{AtEnd, Inheritance},
     atomic::{AtomicU32, AtomicUsize, Lock, Memory, OnceLock, Ordering},
     context,
     count::Count,
     ledger::Ledger,
-    line::Stand,
     obligations::Owed,
     report::Warning,
     roll_call::RollCall,
@@ -164,10 +163,8 @@ pub(super) struct Inside {
     pub(super) times: Option<Box<NodeTimes>>,
     /// Of a `start`: what stands between the caller and the child.
     pub(super) gate: Option<Arc<Gate>>,
-    /// Of a child that ended before it had started: the boundary that waits for it; see `start`.
-    pub(super) counted_in: Option<Arc<Node>>,
-    /// Of a spawner's wait: where it stands in line.
-    pub(super) stand: Option<Box<Stand>>,
+    /// What else its end is the end of.
+    pub(super) at_end: Option<AtEnd>,
 }
 
 /// The request that cancelled a boundary.

@@ -27,6 +27,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
+    adoption::AtEnd,
     atomic::{Lock, MutexGuard},
     claims::{CellRef, Hold},
     context,
@@ -201,7 +202,7 @@ impl Node {
     /// not begun to: the child's future is dropped just now.
     fn count_in_until_end(&self, caller: Arc<Node>) {
         debug_assert!(!self.has_ended(), "a child's node outlives its future");
-        self.inside.lock().counted_in = Some(caller);
+        self.inside.lock().at_end = Some(AtEnd::CountOut(caller));
     }
 }
 

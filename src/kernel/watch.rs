@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    adoption::AtEnd,
     line::Stand,
     node::{ENDED, Kind, Node, Plan},
 };
@@ -24,7 +25,7 @@ impl Leaf {
     /// `stand`: to be left by who settles the leaf, if it is forgotten.
     pub(super) fn new(location: &'static Location<'static>, stand: Option<Stand>) -> Self {
         let node = Node::new(Kind::Wait, location, Plan::default());
-        node.inside.lock().stand = stand.map(Box::new);
+        node.inside.lock().at_end = stand.map(AtEnd::LeaveLine);
         node.settle_here();
         node.link();
         Leaf(node)
