@@ -165,8 +165,9 @@ impl<F: Future> Body<F> {
         };
         // Other bodies are polled by a task, which counts by itself.
         #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
-        let _watched = (node.kind == Kind::Run || node.parent().is_none())
-            .then(|| super::polls::Polling::begin(node.name.as_deref(), node.location));
+        let _watched = (super::polls::is_watched()
+            && (node.kind == Kind::Run || node.parent().is_none()))
+        .then(|| super::polls::Polling::begin(node.name.as_deref(), node.location));
         let (_polling, orphan) = Polling::begin(node);
         *this.misplaced |= !in_place;
         if orphan || *this.misplaced {

@@ -102,8 +102,7 @@ fn first_poll<F: Future>(
 ) -> Poll<Outcome<F::Output>> {
     // Other timeouts are polled by a task, which counts by itself.
     #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
-    let _watched = lazy
-        .is_outermost()
+    let _watched = (super::polls::is_watched() && lazy.is_outermost())
         .then(|| super::polls::Polling::begin(None, lazy.location));
     let Some(mut inner) = body.as_mut().begin_bare() else {
         panic!("a timeout was polled again after it had returned");

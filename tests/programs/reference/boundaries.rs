@@ -49,6 +49,9 @@ impl World {
         let alone = last.map_or(body, |last| last.max(body));
         let waits = !children.is_empty();
         let ended = self.leave_node(alone);
+        if around.cut.ties(alone, ended) {
+            return Err(Unknown);
+        }
         if waits || ended > body {
             self.checkpoint(body, around.base);
         }
@@ -287,6 +290,9 @@ impl World {
         self.enter_node(group);
         let end = code(self, now)?;
         let ended = self.leave_node(*now);
+        if around.cut.ties(*now, ended) {
+            return Err(Unknown);
+        }
         if !ended.is_same_turn(*now) {
             self.checkpoint(*now, around.base);
             *now = ended.next_turn();

@@ -63,7 +63,11 @@ impl World {
         }
         self.known.insert(id, Known::Ended(ended.nanos));
         if !at_once && cut.at > now {
-            ended = self.leave_node(ended);
+            let alone = ended;
+            ended = self.leave_node(alone);
+            if target.cut.ties(alone, ended) {
+                return Err(Unknown);
+            }
         }
         // A refused future comes back to the code that spawned, without a handle.
         let refused = spawn.way == Way::Try && !supervised && cut.at <= now;

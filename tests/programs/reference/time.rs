@@ -67,6 +67,12 @@ impl Cut {
     /// No code asks, but time.
     pub(super) const CLOCK: Id = Id::MAX;
 
+    /// Does it come at the very instant at which the last release ends, and not before? Then it is open
+    /// which of the two is seen first.
+    pub(super) fn ties(self, alone: Time, ended: Time) -> bool {
+        ended.nanos > alone.nanos && self.at.nanos == ended.nanos
+    }
+
     pub(super) fn or(self, other: Cut) -> Cut {
         match other.at < self.at {
             true => other,
