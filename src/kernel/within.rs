@@ -75,6 +75,7 @@ impl<F: Future> Within<F> {
 impl<F: Future> Future for Within<F> {
     type Output = (Option<Arc<Node>>, Outcome<F::Output>);
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let outcome = match &*this.node {
