@@ -191,6 +191,10 @@ impl World {
                 });
                 if let Some((group, child)) = handles.next() {
                     let child = &self.groups[&group].children[child];
+                    // At the instant of its end the schedule decides, unless it has had no turn yet.
+                    if child.ended.nanos == now.nanos && !child.spawned.is_same_turn(*now) {
+                        return Err(Unknown);
+                    }
                     if child.ended > *now {
                         self.request(child.id, *now, around);
                     }
