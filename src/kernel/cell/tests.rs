@@ -170,3 +170,13 @@ fn a_ripe_chunk_that_still_gives_out_cells_is_not_the_one_to_give_up_its_tasks()
     drop(group.inside.lock().ledger.close());
     assert!(gives_up(&held));
 }
+
+/// It would stay as long as the handle does: such a chunk never becomes ripe.
+#[test]
+fn a_chunk_of_a_single_child_keeps_no_task() {
+    let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+    let (first, second) = (spawn(&group), spawn(&group));
+    assert!(!first.group().keeps_tasks);
+    assert!(second.group().keeps_tasks);
+    [first, second].iter().for_each(|child| end(&group, child));
+}
