@@ -18,6 +18,8 @@ use workers::on_workers;
 mod allocator;
 #[path = "memory/kept_tasks.rs"]
 mod kept_tasks;
+#[path = "memory/lines.rs"]
+mod lines;
 #[path = "memory/locks.rs"]
 mod locks;
 #[path = "memory/nothing_left.rs"]

@@ -27,6 +27,7 @@ pub const PATHS: &[Path] = &[
     ("timeout_yield", timeout::ours_yield),
     ("async_std_spawn_only", bare_spawn_only),
     ("async_std_spawn_join", spawned::bare_trivial),
+    ("async_std_counted", spawned::counted),
     ("async_std_spawn_join_handles", spawned::bare_outputs),
     ("async_std_yield_join", |n| spawned::bare(n, yields_once)),
     ("async_std_park", bare_park),

@@ -124,6 +124,12 @@ pub const CONTESTS: &[Contest] = &[
         timeout::ours_yield,
         timeout::theirs_yield,
     ),
+    contest("counted/async_std", spawned::counted, spawned::bare_trivial),
+    contest(
+        "spawn_join/counted",
+        group::spawn_join_trivial,
+        spawned::counted,
+    ),
     contest(
         "spawn_join/async_global_executor",
         group::spawn_join_trivial,

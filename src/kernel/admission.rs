@@ -107,6 +107,12 @@ impl Node {
         granted.tell();
     }
 
+    /// A spawner gave up before it was granted one.
+    pub(super) fn left_the_line(&self) {
+        let granted = self.inside.lock().ledger.left_the_line();
+        granted.tell();
+    }
+
     /// A child has ended and published its end: gives up its place, and counts it out last.
     #[inline]
     pub(super) fn child_left(self: &Arc<Self>, cell: &CellRef, daemon: bool) {

@@ -17,6 +17,7 @@ use super::{
     atomic::Lock,
     claims::{CellRef, Hold},
     count::Count,
+    queue::Queue,
     roster::{self, Roster},
     threads,
 };
@@ -39,7 +40,7 @@ pub(crate) struct Ledger {
 struct Limit {
     max: usize,
     running: usize,
-    queue: VecDeque<Claim>,
+    queue: Queue<Claim>,
 }
 
 /// Who stands in line for a place.
@@ -109,7 +110,7 @@ pub(crate) struct Granted {
     child: Option<Hold>,
     spawner: Option<Waker>,
     /// Claims that died in line. The last that refers to a chunk frees it, so not under the lock.
-    _dead: Vec<Claim>,
+    _dead: VecDeque<Claim>,
 }
 
 impl Granted {
@@ -150,7 +151,7 @@ impl Ledger {
                 Box::new(Limit {
                     max,
                     running: 0,
-                    queue: VecDeque::new(),
+                    queue: Queue::default(),
                 })
             }),
             ..Ledger::default()
@@ -210,7 +211,7 @@ impl Ledger {
         let ticket = Arc::new(Ticket::default());
         match &mut self.limit {
             Some(limit) if !limit.has_place() => {
-                limit.queue.push_back(Claim::Spawner(ticket.clone()));
+                limit.queue.push(Claim::Spawner(ticket.clone()));
             }
             Some(limit) => {
                 limit.running += 1;
@@ -224,16 +225,21 @@ impl Ledger {
     }
 
     /// A child has ended: its place, if it had one, goes to the next in line. A child that ended
-    /// in the queue stays there as a dead claim, which is skipped, and taken out at either end.
+    /// in the queue stays there for a while as a dead claim, which is skipped.
     pub(crate) fn vacate(&mut self, cell: &CellRef) -> Granted {
-        match &mut self.limit {
-            None => Granted::default(),
-            Some(limit) if !cell.is_admitted() => Granted {
-                _dead: limit.trim(),
-                ..Granted::default()
-            },
-            Some(_) => self.hand_on(),
+        match cell.is_admitted() {
+            true => self.hand_on(),
+            false => self.left_the_line(),
         }
+    }
+
+    /// A child that was not admitted, or a spawner that was granted nothing, waits no more.
+    pub(crate) fn left_the_line(&mut self) -> Granted {
+        let mut granted = Granted::default();
+        if let Some(limit) = &mut self.limit {
+            granted._dead = limit.queue.bury(Claim::is_dead);
+        }
+        granted
     }
 
     /// Hands a place that was in use to the next in line.
@@ -242,14 +248,14 @@ impl Ledger {
         let Some(limit) = self.limit.as_mut().filter(|_| !self.closed) else {
             return granted;
         };
-        while let Some(claim) = limit.queue.pop_front() {
+        while let Some(claim) = limit.queue.pop() {
             match claim {
                 Claim::Child(cell) if cell.end().is_none() => {
                     cell.admit();
                     granted.child = Some(cell);
                     return granted;
                 }
-                Claim::Child(_) => granted._dead.push(claim),
+                Claim::Child(_) => granted._dead.push_back(claim),
                 Claim::Spawner(ticket) => {
                     if let Some(waker) = ticket.grant() {
                         granted.spawner = waker;
@@ -271,7 +277,7 @@ impl Ledger {
         threads::saw_peak(self.peak);
         let limit = self.limit.as_mut();
         Some(Closed {
-            queue: limit.map_or_else(VecDeque::new, |limit| std::mem::take(&mut limit.queue)),
+            queue: limit.map_or_else(Queue::default, |limit| std::mem::take(&mut limit.queue)),
             _rest: self.roster.close(),
         })
     }
@@ -303,14 +309,14 @@ impl Ledger {
 /// What a close leaves to do and to drop outside the lock.
 #[must_use]
 pub(crate) struct Closed {
-    queue: VecDeque<Claim>,
+    queue: Queue<Claim>,
     _rest: roster::Closed,
 }
 
 impl Closed {
     /// Tells the spawners in line to give up.
     pub(crate) fn tell(mut self) {
-        let wakers = self.queue.drain(..).filter_map(|claim| match claim {
+        let wakers = self.queue.take().filter_map(|claim| match claim {
             Claim::Spawner(ticket) => ticket.grant().flatten(),
             Claim::Child(_) => None,
         });
@@ -336,24 +342,12 @@ impl Limit {
     fn enter(&mut self, cell: &CellRef, admitted: bool) {
         match admitted {
             true => cell.admit(),
-            false => self.queue.push_back(Claim::Child(Hold::new(cell))),
+            false => self.queue.push(Claim::Child(Hold::new(cell))),
         }
     }
 
     fn has_place(&self) -> bool {
         self.running < self.max && self.queue.is_empty()
-    }
-
-    /// Takes out dead claims at both ends, so that spawning and cancelling in turn piles nothing up.
-    fn trim(&mut self) -> Vec<Claim> {
-        let mut dead = Vec::new();
-        while self.queue.front().is_some_and(Claim::is_dead) {
-            dead.extend(self.queue.pop_front());
-        }
-        while self.queue.back().is_some_and(Claim::is_dead) {
-            dead.extend(self.queue.pop_back());
-        }
-        dead
     }
 }
 

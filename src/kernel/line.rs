@@ -29,8 +29,9 @@ pub(super) struct Stand {
 impl Stand {
     /// A place that had been granted goes to the next.
     pub(super) fn leave(&self) {
-        if self.ticket.settle() {
-            self.group.hand_on();
+        match self.ticket.settle() {
+            true => self.group.hand_on(),
+            false => self.group.left_the_line(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) mod node;
 pub(crate) mod obligations;
 #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]
 pub(crate) mod polls;
+pub(crate) mod queue;
 mod report;
 mod requests;
 mod ripe;

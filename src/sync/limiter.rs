@@ -8,7 +8,6 @@
 //!    lock; it is told outside of it.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::{Future, poll_fn},
     panic::Location,
@@ -19,7 +18,7 @@ use std::{
 use slab::Slab;
 
 use crate::{
-    kernel::{atomic::Lock, context, ledger::Ticket},
+    kernel::{atomic::Lock, context, ledger::Ticket, queue::Queue},
     panics,
 };
 
@@ -84,7 +83,7 @@ pub struct CapacityLimiter(Arc<Lock<State>>);
 struct State {
     capacity: usize,
     in_use: usize,
-    line: VecDeque<Arc<Ticket>>,
+    line: Queue<Arc<Ticket>>,
     holders: Slab<Holder>,
 }
 
@@ -135,7 +134,7 @@ impl CapacityLimiter {
         CapacityLimiter(Arc::new(Lock::new(State {
             capacity,
             in_use: 0,
-            line: VecDeque::new(),
+            line: Queue::default(),
             holders: Slab::new(),
         })))
     }
@@ -209,7 +208,7 @@ impl CapacityLimiter {
             return None;
         }
         let ticket = Arc::<Ticket>::default();
-        state.line.push_back(ticket.clone());
+        state.line.push(ticket.clone());
         Some(ticket)
     }
 
@@ -251,22 +250,11 @@ impl State {
         free
     }
 
-    /// Forgets who left the line at either end, so that waiting and giving up piles nothing up, and
-    /// a line of nobody is empty.
-    fn trim(&mut self) {
-        while self.line.front().is_some_and(|ticket| ticket.is_settled()) {
-            self.line.pop_front();
-        }
-        while self.line.back().is_some_and(|ticket| ticket.is_settled()) {
-            self.line.pop_back();
-        }
-    }
-
     /// Grants free places to the first in line, and gives back whom to tell.
     fn grant(&mut self) -> Vec<Waker> {
         let mut granted = Vec::new();
         while self.in_use < self.capacity {
-            let Some(ticket) = self.line.pop_front() else {
+            let Some(ticket) = self.line.pop() else {
                 break;
             };
             if let Some(waker) = ticket.grant() {
@@ -287,9 +275,11 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.limiter.change(|state| match ticket.settle() {
+            // Not under the lock: it drops a waker. (The tickets of those who left have none.)
+            let granted = ticket.settle();
+            self.limiter.change(|state| match granted {
                 true => state.in_use -= 1,
-                false => state.trim(),
+                false => drop(state.line.bury(|ticket| ticket.is_settled())),
             });
         }
     }

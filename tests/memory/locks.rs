@@ -39,10 +39,11 @@ fn a_place_that_is_handed_on_frees_no_chunk_under_the_lock() {
             // Four fill a chunk, which stays. The 16 and the 64 that end in line fill one each.
             (0..4).for_each(|_| drop(g.spawn(async {})));
             let in_line: Vec<_> = (0..16 + 64).map(|_| g.spawn(async {})).collect();
-            g.spawn(async {});
+            // So many wait on that the dead stay in line.
+            (0..100).for_each(|_| drop(g.spawn(async {})));
             in_line.iter().for_each(|child| child.cancel());
             drop(in_line);
-            while g.stats().living > 6 {
+            while g.stats().living > 105 {
                 yield_now().await;
             }
             // With the next chunk, the group itself lets go of the two.

@@ -1,6 +1,6 @@
 //! What one spawns parallel tasks with instead of a group.
 
-use std::{future::Future, hint::black_box};
+use std::{future::Future, hint::black_box, sync::Arc};
 
 use async_executors::AsyncGlobal;
 use async_nursery::{NurseExt, Nursery};
@@ -29,6 +29,25 @@ where
 
 pub fn bare_trivial(count: u64) {
     bare(count, trivial);
+}
+
+/// The least that knows when its tasks have ended: each holds a reference to one sender, and who is
+/// the last drops it. Nobody can cancel them, or learn how they ended. The floor for whoever makes a
+/// task of async-std of each child.
+pub fn counted(count: u64) {
+    task::block_on(async {
+        let (last, ended) = async_channel::bounded::<()>(1);
+        let last = Arc::new(last);
+        for n in 0..count {
+            let last = last.clone();
+            drop(task::spawn(async move {
+                trivial(n).await;
+                drop(last);
+            }));
+        }
+        drop(last);
+        ended.recv().await.unwrap_err();
+    });
 }
 
 pub fn bare_outputs(count: u64) {
