@@ -219,6 +219,11 @@ impl CancelScope {
     ///
     /// While a shield is at work, the code around it in the same task stays alive too; a
     /// cancellation that is pending takes effect at the first checkpoint after it.
+    ///
+    /// Put it up before a cancellation comes. What one has reached by then stays cancelled, and the code
+    /// that awaits it, which would have been dropped with it, goes on: [`enter`](CancelScope::enter) and
+    /// the groups inside return an error without a reason, or stay pending; what must return a value,
+    /// as `gather` or `bracket`, stays pending or panics.
     pub fn shield(&self, on: bool) {
         self.node.set_shield(on);
     }

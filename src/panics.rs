@@ -70,13 +70,21 @@ pub(crate) fn text(payload: &Payload) -> &str {
 /// either is caught: who calls this has to go on.
 pub(crate) fn into_text<E: fmt::Debug>(error: E) -> String {
     let shown = debug_text(&error);
-    guard("the destructor of an error", || drop(error));
+    drop_error(error);
     shown
+}
+
+fn drop_error<E>(error: E) {
+    guard("the destructor of an error", || drop(error));
 }
 
 /// The same, for an error that goes on.
 pub(crate) fn debug_text<E: fmt::Debug>(error: &E) -> String {
-    let shown = catch(|| format!("{error:?}"));
+    shown(format_args!("{error:?}"))
+}
+
+fn shown(error: fmt::Arguments<'_>) -> String {
+    let shown = catch(|| fmt::format(error));
     shown.unwrap_or_else(|payload| {
         let shown = format!("an error that panicked when shown: {}", text(&payload));
         discard(payload);
@@ -191,12 +199,14 @@ impl From<Panic> for Suppressed {
 
 impl From<CleanupFailure> for Suppressed {
     fn from(failure: CleanupFailure) -> Self {
-        Suppressed {
+        let suppressed = Suppressed {
             name: failure.name().map(Into::into),
             location: failure.location(),
-            text: failure.error().to_string(),
+            text: shown(format_args!("{}", failure.error())),
             panicked: failure.is_panic(),
-        }
+        };
+        drop_error(failure);
+        suppressed
     }
 }
 

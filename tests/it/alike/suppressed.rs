@@ -1,13 +1,15 @@
 //! `Options::on_suppressed`: what cannot be carried by the panic that resumes (rule 14).
 
 use std::{
+    error::Error,
+    fmt,
     future::pending,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
-use headcount::{Options, time::sleep, timeout};
+use headcount::{Options, defer, time::sleep, timeout};
 
 use super::{open, open_with};
 use crate::support::{
@@ -111,6 +113,39 @@ fn errors_beside_a_panic_go_to_the_hook() {
         });
         assert_eq!(message(&*catch(outcome).await.unwrap_err()), "panic");
         hook.expect(&[(Some("opening"), "Oops(\"body\")", false)]);
+    });
+}
+
+/// Rule 14: the error of a release panics when it is shown, and again when it is dropped.
+#[test]
+fn an_error_beside_a_panic_may_panic_when_it_is_shown_or_dropped() {
+    #[derive(Debug)]
+    struct Vicious;
+
+    impl fmt::Display for Vicious {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("shown")
+        }
+    }
+
+    impl Drop for Vicious {
+        fn drop(&mut self) {
+            panic!("dropped")
+        }
+    }
+
+    impl Error for Vicious {}
+
+    sim(SEEDS, || async {
+        let hook = Hook::default();
+        let outcome = open_with(hook.options(), async |g| {
+            g.spawn_named("first", panics_after(1, "first"));
+            let _guard = defer((), async |()| Err::<(), _>(Vicious));
+            pending::<Result<(), Oops>>().await
+        });
+        assert_eq!(message(&*catch(outcome).await.unwrap_err()), "first");
+        let text = "an error that panicked when shown: shown";
+        hook.expect(&[(None, text, false)]);
     });
 }
 
