@@ -106,6 +106,11 @@ mod tests {
             assert_eq!(copy.name(), name);
             assert_eq!(copy.location(), here);
             assert_eq!(copy.is_named(), name.is_some());
+            let shown = format!("{copy:?}");
+            assert!(
+                shown.contains(&format!("{name:?}")) && shown.contains("info.rs"),
+                "{shown}"
+            );
         }
         assert_eq!(size_of::<Option<Info>>(), size_of::<usize>());
     }

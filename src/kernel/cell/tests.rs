@@ -30,6 +30,14 @@ fn info() -> Info {
     Info::new(None, Location::caller())
 }
 
+/// The child's way to its cell, and the handle's.
+fn admit(group: &Arc<Node>) -> (CellRef, CellRef) {
+    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(group)) else {
+        panic!("the group is open");
+    };
+    (admitted.child, admitted.handle)
+}
+
 #[test]
 fn a_child_is_woken_by_the_waker_of_its_last_poll_alone() {
     let cell = CellRef::refused(info());
@@ -45,12 +53,24 @@ fn a_child_is_woken_by_the_waker_of_its_last_poll_alone() {
 }
 
 #[test]
+fn a_handle_that_leaves_takes_the_waker_of_who_awaited_it_along() {
+    let group = Node::new(Kind::Group, Location::caller(), Plan::default());
+    let (child, handle) = admit(&group);
+    let calls = Arc::new(Calls::default());
+    assert!(handle.park_joiner(&Waker::from(calls.clone())).is_none());
+    handle.leave(|| ());
+    assert_eq!(Arc::strong_count(&calls), 1, "the child lives on");
+    let finished = child.finish(End::Cancelled, false);
+    group.child_left(&child, finished.daemon);
+    child.retire(finished.owed);
+    let closed = group.inside.lock().ledger.close();
+    drop(closed);
+}
+
+#[test]
 fn an_output_is_taken_once_and_its_handle_still_leaves() {
     let group = Node::new(Kind::Group, Location::caller(), Plan::default());
-    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(&group)) else {
-        panic!("the group is open");
-    };
-    let (child, handle) = (admitted.child, admitted.handle);
+    let (child, handle) = admit(&group);
     // SAFETY: this is the child, which has not ended.
     unsafe { child.put_output(7_u64) };
     let finished = child.finish(End::Value, true);
@@ -68,11 +88,9 @@ fn an_output_is_taken_once_and_its_handle_still_leaves() {
 }
 
 fn spawn(group: &Arc<Node>) -> CellRef {
-    let Ok(admitted) = group.admit(Ask::Queue, info(), || Group::without_book(group)) else {
-        panic!("the group is open");
-    };
-    admitted.handle.leave(|| ());
-    admitted.child
+    let (child, handle) = admit(group);
+    handle.leave(|| ());
+    child
 }
 
 fn end(group: &Arc<Node>, child: &CellRef) {

@@ -1,7 +1,7 @@
 //! Who lives how long.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     pin::pin,
     sync::{
         Arc,
@@ -133,6 +133,34 @@ fn a_handle_kept_past_the_end_refuses_to_spawn() {
         assert_eq!(polls.get(), 0);
         assert_eq!(ledger.now(), 0);
     });
+}
+
+/// Rule 2, one level down: cancelled by itself, or by the opening around it.
+#[test]
+fn an_opening_that_is_cancelled_takes_no_more_children_in() {
+    for own in [true, false] {
+        sim(SEEDS, move || async move {
+            let polls = PollCount::default();
+            let outcome = open(async |outer| {
+                let inner = open(async |g| {
+                    g.spawn(pending::<()>());
+                    yield_now().await;
+                    match own {
+                        true => g.cancel(),
+                        false => outer.cancel(),
+                    }
+                    let refused = g.try_spawn(polls.of(async {})).err().unwrap();
+                    assert!(refused.is_closed());
+                    assert!(g.spawn(polls.of(async {})).is_finished());
+                    pending::<Result<(), Oops>>().await
+                });
+                assert!(inner.await.unwrap_err().is_cancelled());
+                done()
+            });
+            assert_eq!(outcome.await.is_ok(), own);
+            assert_eq!(polls.get(), 0);
+        });
+    }
 }
 
 /// Rule 3.
