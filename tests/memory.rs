@@ -3,8 +3,12 @@
 #![cfg(not(loom))]
 
 use std::{
+    env,
     future::pending,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -12,7 +16,6 @@ use std::{
 use allocator::{ALLOCATIONS, live};
 use futures_util::StreamExt;
 use headcount::{Options, TaskGroup, group, map_concurrent, run, testing::Sim, timeout};
-use workers::on_workers;
 
 #[path = "memory/allocator.rs"]
 mod allocator;
@@ -44,6 +47,22 @@ fn allocations_per_child(work: impl Fn()) -> f64 {
         ALLOCATIONS.load(Ordering::Relaxed) - before
     });
     rounds.min().unwrap() as f64 / CHILDREN as f64
+}
+
+/// As that of `workers`, once all workers have begun: each allocates its queue then.
+#[track_caller]
+fn on_workers(test: &str, body: impl FnOnce()) {
+    workers::on_workers(test, || {
+        let workers = env::var("ASYNC_STD_THREAD_COUNT").unwrap();
+        let workers: usize = workers.parse().unwrap();
+        let begun = Arc::new(Barrier::new(workers + 1));
+        for _ in 0..workers {
+            let begun = begun.clone();
+            drop(async_std::task::spawn(async move { _ = begun.wait() }));
+        }
+        begun.wait();
+        body();
+    });
 }
 
 async fn yield_now() {

@@ -10,11 +10,7 @@ use std::{
 
 use headcount::{JoinHandle, TaskGroup, group};
 
-use crate::{
-    all_ended, live,
-    workers::{on_these_workers, on_workers},
-    yield_now,
-};
+use crate::{all_ended, live, on_workers, workers::on_these_workers, yield_now};
 
 /// Rule 7: a child that stays does not keep the memory of those that were spawned beside it.
 #[test]

@@ -5,7 +5,7 @@ use std::future::pending;
 use async_std::task::block_on;
 use headcount::{GroupError, group, scope};
 
-use crate::{live, workers::on_workers, yield_now};
+use crate::{live, on_workers, yield_now};
 
 /// Runs it many times, when all is warm.
 fn leaves_nothing(turn: impl Fn(usize)) {
