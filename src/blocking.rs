@@ -4,12 +4,16 @@ use std::{
     convert::Infallible,
     future::{Future, pending},
     panic::Location,
+    sync::Arc,
 };
 
 use crate::{
-    error::GroupError,
-    group::group,
-    kernel::blocking::{BlockingToken, Pool},
+    group::{TaskGroup, group},
+    hidden::{pass_on, without_value},
+    kernel::{
+        atomic::Lock,
+        blocking::{BlockingToken, Pool},
+    },
     spawning,
 };
 
@@ -53,21 +57,32 @@ pub(crate) fn ended<T: Send + 'static>(
     closure: impl FnOnce(BlockingToken) -> T + Send + 'static,
 ) -> impl Future<Output = T> + Send {
     let info = spawning::info(None, Location::caller());
-    let opening = group(async move |g| {
+    // Not what the group returns: that would drop it if a release of the closure fails.
+    let value = Arc::new(Lock::new(None));
+    let place = value.clone();
+    let opening = group(async move |g: TaskGroup<'static, Infallible>| {
         let closure = move |token| Ok(closure(token));
         match g.spawn_closure(info, pool, closure).await {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                *place.lock() = Some(value);
+                Ok(())
+            }
             // It panicked, or the group was cancelled: then this body is dropped here.
             Err(_) => pending().await,
         }
     });
     async move {
-        let value: Result<T, GroupError<Infallible>> = opening.await;
-        value.unwrap_or_else(|_| {
-            panic!(
-                "`{what}` was polled outside of the boundary in which it was first polled: await it \
-                 where it was started, or start it anew"
-            )
-        })
+        let ended = opening.await;
+        let value = value.lock().take();
+        match (value, ended) {
+            (Some(value), Ok(())) => value,
+            // A release of the closure failed.
+            (Some(value), Err(error)) if !error.is_cancelled() => {
+                pass_on(error);
+                value
+            }
+            (_, Err(error)) => without_value(what, error).await,
+            (None, Ok(())) => unreachable!("the body has put the value there before it returned"),
+        }
     }
 }

@@ -14,6 +14,7 @@ mod dump;
 mod error;
 mod group;
 mod handle;
+mod hidden;
 mod kernel;
 #[cfg(all(feature = "task-locals", not(any(loom, shuttle))))]
 mod local;

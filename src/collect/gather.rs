@@ -9,10 +9,10 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use super::{pass_on, without_value};
 use crate::{
     error::{GroupError, TaskError},
     group::{TaskGroup, group},
+    hidden::{pass_on, without_value},
     kernel::{atomic::Lock, ledger::Ask},
     spawning,
     supervise::{Supervisor, supervise},

@@ -2,11 +2,11 @@
 
 use std::{convert::Infallible, fmt, future::Future, panic::Location, sync::Arc};
 
-use super::{pass_on, without_value};
 use crate::{
     cancel::CancelReason,
     error::{Failure, GroupError},
     group::{TaskGroup, group},
+    hidden::{pass_on, without_value},
     kernel::{atomic::Lock, ledger::Ask},
     spawning,
 };

@@ -7,7 +7,8 @@ use headcount::{compute, group, run, timeout};
 use rayon::prelude::*;
 
 use crate::support::{
-    Flag, SEEDS, block_on, catch, done, message, millis, ok, on_workers, sim, spin_until, yield_now,
+    Flag, Ledger, SEEDS, block_on, catch, done, message, millis, ok, on_workers, secs, sim,
+    spin_until, yield_now,
 };
 
 #[test]
@@ -119,5 +120,24 @@ fn a_computation_in_a_simulation_keeps_virtual_time() {
             ok(sum)
         });
         assert_eq!(outcome.await.unwrap(), 3);
+    });
+}
+
+/// Rules 10 and 17.
+#[test]
+fn a_failed_release_of_a_computation_climbs_and_the_value_is_given() {
+    sim(SEEDS / 10, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let notes = ledger.clone();
+            let value = compute(move |_| {
+                drop(notes.deferred_failing("fails", secs(1)));
+                7
+            });
+            assert_eq!(value.await, 7);
+            done()
+        });
+        assert_eq!(outcome.await.unwrap_err().cleanup_failures().len(), 1);
+        ledger.expect(&[(0, "fails releasing"), (1000, "fails released")]);
     });
 }

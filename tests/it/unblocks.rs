@@ -8,7 +8,7 @@ use std::{
 
 use futures_concurrency::future::Race;
 use headcount::{
-    BlockingToken, CancelScope, checkpoint, group, shield,
+    BlockingToken, CancelScope, Options, checkpoint, group, shield,
     time::{Instant, interval, sleep},
     timeout, tree, unblock,
 };
@@ -343,4 +343,52 @@ fn a_closure_that_computes_takes_no_virtual_time() {
         assert_eq!(unblock(|| (0..1000).sum::<u64>()).await, 499_500);
         assert_eq!(Instant::now(), start);
     });
+}
+
+/// Rules 10 and 17: a release that fails or panics takes no value, and climbs past `unblock`.
+#[test]
+fn a_failed_release_of_a_closure_climbs_and_the_value_is_given() {
+    sim(SEEDS / 5, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let (fails, panics) = (ledger.clone(), ledger.clone());
+            let values = unblock(move || {
+                drop(fails.deferred_failing("fails", secs(1)));
+                7
+            });
+            assert_eq!(values.await, 7);
+            let values = unblock(move || {
+                drop(panics.deferred_panicking("panics", secs(1)));
+                8
+            });
+            assert_eq!(values.await, 8);
+            done()
+        });
+        let error = outcome.await.unwrap_err();
+        let texts = error.cleanup_failures().iter().map(ToString::to_string);
+        let texts: Vec<_> = texts.collect();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(texts[0].ends_with("fails") && texts[1].ends_with("panics"));
+        assert_eq!(ledger.now(), 2000);
+    });
+}
+
+/// Rule 17: nor is the failure lost if there is no value, or if a grace cuts the release.
+#[test]
+fn a_failed_release_of_a_cancelled_closure_is_returned_by_the_group_around() {
+    for (grace, ends) in [(secs(60), 5000), (secs(2), 3000)] {
+        sim(SEEDS / 5, move || async move {
+            let ledger = Ledger::open();
+            let bounded = Options::new().grace(grace).group(async |_| {
+                let notes = ledger.clone();
+                unblock(move || drop(notes.deferred_failing("fails", secs(5)))).await;
+                ledger.note("resumed");
+                done()
+            });
+            let error = timeout(secs(1), bounded).await.unwrap().unwrap_err();
+            assert_eq!(error.cleanup_failures().len(), 1);
+            assert!(!ledger.contains("resumed"));
+            assert_eq!(ledger.now(), ends);
+        });
+    }
 }
