@@ -152,7 +152,17 @@ impl<S, F, T> MapConcurrent<S, F, T> {
     /// })
     /// # }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the stream has been polled: outputs that it has given already would be waited for.
+    #[track_caller]
     pub fn in_order(mut self) -> Self {
+        assert!(
+            self.group.is_none(),
+            "a stream whose outputs are already on their way cannot be put in order: choose \
+             `in_order` before the first poll"
+        );
         self.in_order = Some(InOrder::default());
         self
     }

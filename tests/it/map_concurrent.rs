@@ -240,6 +240,26 @@ fn a_stream_polled_out_of_place_panics_with_advice() {
     });
 }
 
+/// It would wait for the outputs that were given already.
+#[test]
+fn an_order_chosen_after_the_first_poll_is_refused_with_advice() {
+    sim(SEEDS / 5, || async {
+        let ledger = Ledger::open();
+        for polls in [0, 1, 11] {
+            let mut outputs = map_concurrent(0..10, 4, async |n| n).in_order().in_order();
+            for n in 0..polls {
+                assert_eq!(outputs.next().await, (n < 10).then_some(n));
+            }
+            let ordered = catch(async { outputs.in_order().collect::<Vec<_>>().await }).await;
+            match polls {
+                0 => assert!(ordered.unwrap().into_iter().eq(0..10)),
+                _ => assert!(message(&*ordered.unwrap_err()).contains("before the first poll")),
+            }
+        }
+        assert_eq!(ledger.now(), 0);
+    });
+}
+
 #[test]
 fn a_limit_of_zero_is_refused_with_advice() {
     sim(1, || async {
