@@ -85,13 +85,17 @@ impl Process {
 
     /// Waits for the process to end by itself, and ends what it has left in its process group.
     ///
+    /// An input that nobody has taken is closed by this, else a process that reads it would never end:
+    /// take [`stdin`](Process::stdin) before. One that writes into a pipe waits when that is full, and so
+    /// does this, until somebody reads: take `stdout` and `stderr`, and read them meanwhile.
+    ///
     /// # Errors
     ///
     /// If the system does not tell.
     ///
     /// # Cancel safety
     ///
-    /// Safe: it may be called again, also after it has returned.
+    /// Safe: it may be called again, also after it has returned. The input stays closed.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.0.wait().await
     }
@@ -101,7 +105,7 @@ impl Process {
         self.0.child.id()
     }
 
-    /// Its input, if the command asked for a pipe. Given once.
+    /// Its input, if the command asked for a pipe. Given once, and before [`wait`](Process::wait).
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.0.child.stdin.take()
     }

@@ -58,6 +58,20 @@ fn a_process_that_ends_by_itself_gives_its_status_and_is_reaped() {
     outcome.unwrap();
 }
 
+/// Else one that reads would wait for its waiter.
+#[test]
+fn waiting_closes_an_input_that_nobody_has_taken() {
+    let outcome: Result<_, GroupError<io::Error>> = run(async |_| {
+        let mut command = Process::command("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut process = spawn_process(&mut command, AMPLE)?;
+        assert!(process.wait().await?.success());
+        assert!(process.stdin().is_none());
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
 /// SIGTERM is enough, so an ample grace is not used up.
 #[test]
 fn a_cancelled_group_returns_when_its_processes_have_ended_and_are_reaped() {
