@@ -286,10 +286,11 @@ macro_rules! spawning {
 
             /// Spawns a child that produces the items of a stream, and gives the stream.
             ///
-            /// The child runs ahead of its reader by `capacity` items, and then waits. When the stream is
-            /// dropped the child is cancelled, and the group waits for it and its releases. Its failure is
-            /// that of any child. Other than the streams of [`map_concurrent`](crate::map_concurrent), this
-            /// one may be polled first under a timeout, and then elsewhere: the child belongs to the group.
+            /// The child runs ahead of its reader by `capacity` items, and then waits; the memory for these is
+            /// allocated here, at once. When the stream is dropped the child is cancelled, and the group waits
+            /// for it and its releases. Its failure is that of any child. Other than the streams of
+            /// [`map_concurrent`](crate::map_concurrent), this one may be polled first under a timeout, and
+            /// then elsewhere: the child belongs to the group.
             ///
             #[doc = concat!("```\n# fn main() { async_std::task::block_on(async {\nuse futures_util::TryStreamExt;\n\n", $open, "(async |g| {")]
             ///     let mut pages = g.spawn_stream(2, async |feed| {
@@ -310,7 +311,7 @@ macro_rules! spawning {
             ///
             /// # Panics
             ///
-            /// If `capacity` is 0.
+            /// If `capacity` is 0, or more than could be allocated anywhere.
             #[cfg(not(loom))]
             #[track_caller]
             pub fn spawn_stream<T, O, F, Fut>(

@@ -1,6 +1,7 @@
 //! `Queue`: items for consumers that may be cancelled.
 //!
-//! The items stand in a channel; those that came back from a consumer stand in a list before it.
+//! The items stand in a channel; those that came back from a consumer stand in a list before it, in the
+//! order in which they came back.
 //!
 //! Invariants
 //! 1. An item counts in `unfinished` from when its `put` begins until it is done, drained, or its
@@ -30,8 +31,9 @@ use crate::kernel::atomic::Lock;
 ///
 /// What [`get`](Queue::get) gives is a guard. Its owner calls [`done`](Taken::done) when the item has
 /// been dealt with; if the guard is dropped before that (an error, a panic, a cancellation), the
-/// item goes back to the front of the queue and another consumer gets it. [`join`](Queue::join) waits
-/// until every item is done. So an item is dealt with at least once, as long as there are consumers.
+/// item goes back to the queue, before those that no consumer has had, and another gets it.
+/// [`join`](Queue::join) waits until every item is done. So an item is dealt with at least once, as long
+/// as there are consumers.
 ///
 /// Compared with Python's `asyncio.Queue`: `done` is `task_done`, and cannot be forgotten.
 ///
@@ -136,11 +138,13 @@ pub struct Taken<T> {
 }
 
 impl<T> Queue<T> {
-    /// A queue of at most `capacity` items. (Those that come back from consumers may be more.)
+    /// A queue of at most `capacity` items. (Those that come back from consumers may be more.) The memory
+    /// for all of them is allocated here, at once.
     ///
     /// # Panics
     ///
-    /// If `capacity` is 0: no item could ever be put.
+    /// If `capacity` is 0: no item could ever be put. If it is more than could be allocated anywhere, such
+    /// as `usize::MAX`: use [`unbounded`](Queue::unbounded).
     #[track_caller]
     pub fn bounded(capacity: usize) -> Self {
         assert!(

@@ -60,8 +60,11 @@ fn an_item_that_is_dropped_undone_goes_to_another_consumer_before_the_rest() {
         }
         let first = queue.get().await.unwrap();
         assert_eq!((*first, queue.len(), queue.unfinished()), (0, 2, 3));
+        let second = queue.get().await.unwrap();
         drop(first);
+        drop(second);
         assert_eq!((queue.len(), queue.unfinished()), (3, 3));
+        // And before those that came back later.
         for n in 0..3 {
             assert_eq!(queue.get().await.unwrap().done(), n);
         }
@@ -298,6 +301,8 @@ fn a_queue_without_room_is_refused_with_advice() {
     sim(1, || async {
         let payload = catch(async { Queue::<u8>::bounded(0) }).await.map(drop);
         assert!(message(&*payload.unwrap_err()).contains("use at least 1"));
+        let payload = catch(async { Queue::<u8>::bounded(usize::MAX) }).await;
+        assert!(payload.is_err(), "there is a place for each item");
         assert_eq!(Queue::<u8>::bounded(3).capacity(), Some(3));
         assert_eq!(Queue::<u8>::unbounded().capacity(), None);
     });
