@@ -25,7 +25,7 @@ use crate::{
         ledger::Ask,
         node::Kind,
         spawn::{self, Home},
-        supervised::{Slot, Supervised},
+        supervised::{Slot, Supervised, Unread},
     },
     options::Options,
     spawning::{self, GroupStats},
@@ -110,6 +110,11 @@ impl<E: fmt::Debug + Send + 'static> Supervisor<E> {
         let child = Supervised::new(luggage.around::<E, _>(future), slot.clone());
         let claim = spawn::spawn_or_drop(&self.book, &Home::Runtime, Ask::Queue, info, child);
         SupervisedHandle { claim, slot }
+    }
+
+    /// Records the failure of a child whose handle has given it, as if nobody had read it.
+    pub(crate) fn leave_unread(&self, who: &Info, error: E) {
+        self.book.unread(who, TaskError::Failed(error));
     }
 }
 

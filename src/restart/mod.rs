@@ -27,6 +27,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::select, stream::FuturesUnordered};
+use log::Level;
 
 use crate::{
     cancel,
@@ -136,8 +137,20 @@ impl Restart {
     /// Gives up at more than `max` restarts, of all children together, in a time of `within`. Under
     /// [`one_for_all`](Restart::one_for_all) a restart of all counts once.
     ///
-    /// Delays that keep the restarts further apart than that keep it from ever giving up.
+    /// Delays that keep the restarts further apart than that keep it from ever giving up. With a `max` of
+    /// `u32::MAX` it never gives up either, and remembers no restarts.
+    ///
+    /// # Panics
+    ///
+    /// If `within` is zero, unless `max` is 0: no restart would ever be too many, and each would begin
+    /// with the first delay again.
+    #[track_caller]
     pub fn intensity(mut self, max: u32, within: Duration) -> Self {
+        assert!(
+            max == 0 || !within.is_zero(),
+            "an intensity of {max} restarts in no time would never give up: use a time, and \
+             `u32::MAX` restarts to never give up"
+        );
         self.max = max;
         self.within = within;
         self
@@ -234,14 +247,17 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     /// A failure that leads to a restart is written to the log as a warning.
     ///
     /// While the group is being [shut down](crate::TaskGroup::shutdown), nothing is restarted: what ends
-    /// then, permanent children too, has ended for good.
+    /// then, permanent children too, has ended for good. Nor does a restart happen that waits for its
+    /// delay or for the others to end. The first run of each child does.
     ///
     /// # Errors
     ///
     /// [`GroupError`] with a [`RestartError`] that [gave up](RestartError::gave_up) if the children had
     /// to be restarted too often: the others are cancelled and joined, and it has the last error.
     /// Behind it are failures that came when it was too late for a restart. And with the failures of
-    /// temporary children, and with those during a shutdown. Panics of temporary children are [`cleanup_failures`](GroupError::cleanup_failures).
+    /// temporary children, and with those during a shutdown; under
+    /// [`one_for_all`](Restart::one_for_all) also with those before it, if it came while the others were
+    /// joined. Panics of temporary children are [`cleanup_failures`](GroupError::cleanup_failures).
     ///
     /// # Panics
     ///
@@ -268,7 +284,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         let mut window = VecDeque::new();
         let mut living = FuturesUnordered::new();
         for index in 0..self.children.len() {
-            living.push(self.start(&supervisor, index, Duration::ZERO));
+            living.push(self.start(&supervisor, index, None));
         }
         if self.restart.policy == Policy::Temporary {
             // Nobody reads the handles, so the boundary returns what fails.
@@ -279,43 +295,72 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
                 continue;
             };
             if cancel::is_shutting_down() {
-                self.tell_in_the_end(&supervisor, index, end);
+                self.leave(&supervisor, index, end);
                 continue;
             }
             let Some(delay) = self.next_delay(index, &mut window) else {
                 return Err(end.one_too_many(self.restart.max, self.restart.within));
             };
-            log::warn!("headcount: {end:?} leads to a restart in {delay:?}");
+            warn(&end, format_args!("leads to a restart in {delay:?}"));
             if !self.restart.one_for_all {
-                living.push(self.start(&supervisor, index, delay));
-                continue;
-            }
-            living.iter().for_each(|run| run.handle.cancel());
-            while let Some((index, outcome)) = living.next().await {
-                if let Some(end) = self.needs_restart(index, outcome) {
-                    log::warn!("headcount: {end:?}; it is restarted with the others");
+                discard(end);
+                living.push(self.start(&supervisor, index, Some(delay)));
+            } else if self.join_others(&supervisor, &mut living, index, end).await {
+                for index in 0..self.children.len() {
+                    living.push(self.start(&supervisor, index, Some(delay)));
                 }
-            }
-            for index in 0..self.children.len() {
-                living.push(self.start(&supervisor, index, delay));
             }
         }
         Ok(())
     }
 
+    /// Cancels and joins all the others, to start everybody again. False if a shutdown came meanwhile:
+    /// then the boundary has got the ends.
+    async fn join_others(
+        &self,
+        supervisor: &Supervisor<RestartError<E>>,
+        living: &mut FuturesUnordered<Run<E>>,
+        index: usize,
+        end: RestartError<E>,
+    ) -> bool {
+        let mut ends = vec![(index, end)];
+        living.iter().for_each(|run| run.handle.cancel());
+        loop {
+            // At each end and not after the last: the grace may be over before that.
+            let stops = cancel::is_shutting_down();
+            if stops {
+                ends.drain(..)
+                    .for_each(|(index, end)| self.leave(supervisor, index, end));
+            }
+            let Some((index, outcome)) = living.next().await else {
+                ends.into_iter().for_each(|(_, end)| discard(end));
+                return !stops;
+            };
+            if let Some(end) = self.needs_restart(index, outcome) {
+                if !cancel::is_shutting_down() {
+                    warn(&end, format_args!("is restarted with the others"));
+                }
+                ends.push((index, end));
+            }
+        }
+    }
+
+    /// Starts a child, or starts it again after a delay.
     fn start(
         &mut self,
         supervisor: &Supervisor<RestartError<E>>,
         index: usize,
-        delay: Duration,
+        again: Option<Duration>,
     ) -> Run<E> {
         let member = &mut self.children[index];
-        member.started = Some(Instant::now() + delay);
+        member.started = Some(Instant::now() + again.unwrap_or_default());
         let (name, factory) = (member.name.clone(), member.factory.clone());
         let info = spawning::info(Some(name.to_string()), member.location);
         let handle = supervisor.spawn_as(info, async move {
-            if !delay.is_zero() {
-                select(pin!(sleep(delay)), pin!(cancel::cancelled())).await;
+            if let Some(delay) = again {
+                if !delay.is_zero() {
+                    select(pin!(sleep(delay)), pin!(cancel::cancelled())).await;
+                }
                 if cancel::is_shutting_down() {
                     return Ok(());
                 }
@@ -329,16 +374,11 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
 
     /// Leaves an end that came too late for a restart to the boundary, as a failure that nobody
     /// reads. A child that returned was right to.
-    fn tell_in_the_end(
-        &self,
-        supervisor: &Supervisor<RestartError<E>>,
-        index: usize,
-        end: RestartError<E>,
-    ) {
+    fn leave(&self, supervisor: &Supervisor<RestartError<E>>, index: usize, end: RestartError<E>) {
         if !end.is_return() {
             let member = &self.children[index];
             let info = spawning::info(Some(member.name.to_string()), member.location);
-            drop(supervisor.spawn_as(info, async { Err::<(), _>(end) }));
+            supervisor.leave_unread(&info, end);
         }
     }
 
@@ -363,16 +403,18 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     /// How long to wait before a restart; `None` if this is one too many.
     fn next_delay(&mut self, index: usize, window: &mut VecDeque<Instant>) -> Option<Duration> {
         let (now, within) = (Instant::now(), self.restart.within);
-        while window
-            .front()
-            .is_some_and(|at| now.duration_since(*at) >= within)
-        {
-            window.pop_front();
+        if self.restart.max < u32::MAX {
+            while window
+                .front()
+                .is_some_and(|at| now.duration_since(*at) >= within)
+            {
+                window.pop_front();
+            }
+            if window.len() >= self.restart.max as usize {
+                return None;
+            }
+            window.push_back(now);
         }
-        if window.len() >= self.restart.max as usize {
-            return None;
-        }
-        window.push_back(now);
         // All children restart together, or this one alone: it speaks for all.
         let member = &mut self.children[if self.restart.one_for_all { 0 } else { index }];
         let lasted = member.started.map(|started| now.duration_since(started));
@@ -383,6 +425,21 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         member.streak = member.streak.saturating_add(1);
         Some(delay)
     }
+}
+
+/// Tells the log what becomes of a child that ended.
+fn warn<E: fmt::Debug>(end: &RestartError<E>, then: fmt::Arguments<'_>) {
+    if panics::logs(Level::Warn) {
+        panics::log(
+            Level::Warn,
+            format_args!("{} {then}", panics::debug_text(end)),
+        );
+    }
+}
+
+/// Drops an end that has led to a restart.
+fn discard<E>(end: RestartError<E>) {
+    panics::guard("the destructor of an error", || drop(end));
 }
 
 impl<E> fmt::Debug for Restarts<E> {
@@ -411,5 +468,23 @@ impl<E> Future for Run<E> {
         Pin::new(&mut self.handle)
             .poll(cx)
             .map(|outcome| (index, outcome))
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// The delays still grow.
+    #[test]
+    fn a_limit_that_is_never_reached_remembers_nothing() {
+        let policy = Restart::transient()
+            .intensity(u32::MAX, Duration::MAX)
+            .backoff(Duration::from_secs(1), 2, Duration::from_secs(64));
+        let mut kept: Restarts<()> = policy.child("bad", || async { Err::<(), _>(()) });
+        let mut window = VecDeque::new();
+        let delays = (0..9).map(|_| kept.next_delay(0, &mut window).unwrap().as_secs());
+        assert_eq!(delays.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        assert!(window.is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! The log is anybody's code: what it is told of goes on although it panics (rules 12, 14 and 17).
 
-use std::future::pending;
+use std::{fmt, future::pending};
 
-use headcount::{defer, group, testing::Sim, time::sleep};
+use headcount::{Restart, defer, group, shield, testing::Sim, time::sleep};
 
+use super::restarts::Runs;
 use crate::support::{
     Census, Oops, PANICS, catch, done, drops_later_panicking, logged, message, poll_once, secs,
 };
@@ -71,4 +72,69 @@ fn a_guard_that_is_dropped_outside_of_any_boundary_is_released_though_the_log_pa
         assert_eq!((census.born(), census.living()), (1, 0));
     };
     panics_in_the_log(program, "released detached");
+}
+
+#[test]
+fn a_child_is_restarted_though_the_log_panics() {
+    let program = || async {
+        let runs = Runs::default();
+        let kept = Restart::transient().child("flaky", move || {
+            let run = runs.next();
+            async move { if run == 0 { Err(Oops("once")) } else { Ok(()) } }
+        });
+        kept.run().await.unwrap();
+    };
+    panics_in_the_log(program, "leads to a restart");
+}
+
+/// An error that panics when it is shown, and when it is dropped.
+struct Hostile;
+
+impl fmt::Debug for Hostile {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("shown")
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        // A second one would abort the test.
+        if !std::thread::panicking() {
+            panic!("dropped")
+        }
+    }
+}
+
+/// So are its siblings, which fail as it does.
+#[test]
+fn a_child_is_restarted_though_its_error_panics() {
+    for (one_for_all, count) in [(false, 2), (true, 4)] {
+        for seed in 0..50 {
+            let program = async move {
+                let mut policy = Restart::transient().intensity(2, secs(60));
+                if one_for_all {
+                    policy = policy.one_for_all();
+                }
+                let factory = |lasts| {
+                    let runs = Runs::default();
+                    move || {
+                        let run = runs.next();
+                        async move {
+                            shield(sleep(lasts)).await;
+                            if run == 0 { Err(Hostile) } else { Ok(()) }
+                        }
+                    }
+                };
+                let mut kept = policy.child("flaky", factory(secs(1)));
+                if one_for_all {
+                    kept = kept.child("sibling", factory(secs(2)));
+                }
+                assert!(kept.run().await.is_ok());
+            };
+            let lines = logged(|| Sim::new(seed).run(program));
+            assert_eq!(lines.len(), count, "{lines:?}");
+            assert!(lines[0].contains("panicked when shown: shown"), "{lines:?}");
+            assert!(lines[count - 1].contains("panicked: dropped"), "{lines:?}");
+        }
+    }
 }

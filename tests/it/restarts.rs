@@ -13,7 +13,7 @@ use headcount::{
     GroupError, Restart, RestartError, group, supervise, time::Instant, time::sleep, timeout,
 };
 
-use crate::support::{Ledger, Oops, SEEDS, done, millis, ok, secs, sim};
+use crate::support::{FEW, Ledger, Oops, SEEDS, catch, done, message, millis, ok, secs, sim};
 
 /// The `n`th run of a child, from 0.
 #[derive(Clone, Default)]
@@ -381,5 +381,34 @@ fn policies_are_mixed_by_nesting() {
         });
         let living: Result<usize, GroupError<GroupError<RestartError<Oops>>>> = nobody.await;
         assert_eq!(living.unwrap(), 0);
+    });
+}
+
+/// With the limit that is never reached the streak still ends.
+#[test]
+fn restarts_without_a_limit_never_give_up() {
+    sim(FEW, || async {
+        let runs = Runs::default();
+        let count = runs.clone();
+        let kept = Restart::permanent()
+            .intensity(u32::MAX, Duration::MAX)
+            .backoff(secs(1), 2, secs(4))
+            .child("bad", move || {
+                runs.next();
+                async { Err::<(), _>(Oops("again")) }
+            });
+        // At 0, 1 and 3 seconds, and every 4 seconds from then on.
+        assert!(timeout(secs(1_000), kept.run()).await.is_err());
+        assert_eq!(count.count(), 3 + 249);
+    });
+}
+
+#[test]
+fn an_intensity_of_no_time_is_refused_with_advice() {
+    sim(1, || async {
+        let bad = async { drop(Restart::permanent().intensity(1, Duration::ZERO)) };
+        let payload = catch(bad).await.unwrap_err();
+        assert!(message(&*payload).contains("never give up: use"));
+        drop(Restart::permanent().intensity(0, Duration::ZERO));
     });
 }

@@ -1,8 +1,13 @@
 //! Restart policies while their group is being shut down.
 
-use headcount::{Restart, cancelled, group, time::sleep};
+use std::future::pending;
 
-use crate::support::{Ledger, Oops, SEEDS, done, secs, sim};
+use headcount::{
+    GroupError, Restart, Restarts, cancelled, group, is_shutting_down, shield, time::sleep,
+};
+
+use super::restarts::Runs;
+use crate::support::{Flag, Ledger, Oops, SEEDS, done, millis, secs, sim};
 
 #[test]
 fn a_shutdown_lets_children_end_and_restarts_none() {
@@ -64,5 +69,154 @@ fn a_failure_during_a_shutdown_is_returned_after_the_others_have_ended() {
         assert_eq!(error.error(), Some(&Oops("late")));
         assert!(!error.gave_up());
         ledger.expect(&[(7_000, "finished")]);
+    });
+}
+
+/// The error comes at the instant at which the grace ends. If there was one, it is not lost.
+#[test]
+fn an_error_at_the_end_of_the_grace_is_not_lost() {
+    let (failed, cut) = (Flag::default(), Flag::default());
+    let seen = (failed.clone(), cut.clone());
+    sim(SEEDS, move || {
+        let (failed, cut) = seen.clone();
+        async move {
+            let fails = Flag::default();
+            let inside = fails.clone();
+            let outcome = group(async |g| {
+                let kept = Restart::transient().child("late", move || {
+                    let fails = inside.clone();
+                    async move {
+                        sleep(secs(10)).await;
+                        fails.set();
+                        Err::<(), _>(Oops("late"))
+                    }
+                });
+                g.spawn(async {
+                    let outcome = kept.run().await;
+                    outcome.map_err(|error| error.into_first().unwrap().into_error().unwrap())
+                });
+                g.shutdown(secs(10));
+                done()
+            });
+            let expected = if fails_at_last(outcome.await, &fails) {
+                failed
+            } else {
+                cut
+            };
+            expected.set();
+        }
+    });
+    assert!(failed.is_set() && cut.is_set(), "both were tried");
+}
+
+/// Did the child fail? Then the outcome says so.
+fn fails_at_last(outcome: Result<(), GroupError<Oops>>, fails: &Flag) -> bool {
+    let expected = fails.is_set().then_some(Oops("late"));
+    assert_eq!(outcome.err().and_then(GroupError::into_first), expected);
+    fails.is_set()
+}
+
+/// The group is shut down while the others are joined, and some of them take their time. No failure is
+/// lost, though a short grace ends before the last of them.
+#[test]
+fn a_restart_of_all_does_not_happen_when_a_shutdown_comes_while_the_others_end() {
+    for grace in [secs(60), secs(1)] {
+        sim(SEEDS / 2, move || async move {
+            let ledger = Ledger::open();
+            let (log, told) = (ledger.clone(), ledger.clone());
+            let outcome = group(async |g| {
+                let kept = Restart::permanent()
+                    .one_for_all()
+                    .intensity(9, secs(60))
+                    .child("fails later", || async {
+                        shield(sleep(millis(1_500))).await;
+                        Err::<(), _>(Oops("later"))
+                    })
+                    .child("releases", move || {
+                        log.note("start");
+                        let _guard = log.deferred("guard", secs(2));
+                        async move {
+                            let _guard = _guard;
+                            pending::<Result<(), Oops>>().await
+                        }
+                    })
+                    .child("fails", || async {
+                        sleep(millis(500)).await;
+                        Err::<(), _>(Oops("first"))
+                    });
+                g.spawn(async move {
+                    for failure in kept.run().await.unwrap_err().failures() {
+                        assert!(!failure.error().gave_up());
+                        told.note(failure.name().unwrap());
+                    }
+                });
+                sleep(secs(1)).await;
+                g.shutdown(grace);
+                done()
+            });
+            outcome.await.unwrap();
+            ledger.expect(&[
+                (0, "start"),
+                (500, "guard releasing"),
+                (2_500, "guard released"),
+                (2_500, "fails"),
+                (2_500, "fails later"),
+            ]);
+        });
+    }
+}
+
+/// The shutdown comes between the decision and the first poll of the run, too.
+#[test]
+fn a_restart_without_a_delay_does_not_happen_once_a_shutdown_has_come() {
+    for one_for_all in [false, true] {
+        sim(SEEDS, move || async move {
+            let runs = Runs::default();
+            let outcome = group(async |g| {
+                let mut policy = Restart::transient();
+                if one_for_all {
+                    policy = policy.one_for_all();
+                }
+                let kept = policy.child("fails", move || {
+                    let run = runs.next();
+                    assert!(run == 0 || !is_shutting_down(), "restarted");
+                    async move {
+                        match run {
+                            0 => sleep(secs(1)).await,
+                            _ => cancelled().await,
+                        }
+                        if run == 0 { Err(Oops("once")) } else { Ok(()) }
+                    }
+                });
+                g.spawn(async {
+                    if let Err(error) = kept.run().await {
+                        assert_eq!(error.first().unwrap().panic_text(), None);
+                    }
+                });
+                sleep(secs(1)).await;
+                g.shutdown(secs(60));
+                done()
+            });
+            outcome.await.unwrap();
+        });
+    }
+}
+
+/// Who has not begun may still have something to do in order to stop.
+#[test]
+fn children_begin_though_their_group_is_being_shut_down_already() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let log = ledger.clone();
+        let outcome = group(async |g| {
+            g.shutdown(secs(60));
+            let kept: Restarts<Oops> = Restart::permanent().child("first", move || {
+                log.note("start");
+                cancelled()
+            });
+            kept.run().await.map_err(|_| Oops("given up"))
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(0, "start")]);
     });
 }
