@@ -139,7 +139,8 @@ macro_rules! spawning {
             /// # Cancel safety
             ///
             /// Dropping it drops the future, and gives its place in line to the next. A forgotten one
-            /// keeps its place until the code in which it waited has ended.
+            /// keeps its place until the code in which it waited has ended; if that waits for a place
+            /// itself, or for a child in line, it waits for ever.
             #[allow(clippy::async_yields_async, reason = "the wait is for a place, not for the child")]
             #[track_caller]
             pub fn spawn_when_free<O, F>(

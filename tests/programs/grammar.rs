@@ -245,6 +245,13 @@ impl Block {
         }
     }
 
+    /// Is there such a step in it?
+    pub fn has(&self, is: &dyn Fn(&Act) -> bool) -> bool {
+        let has =
+            |step: &Step| is(&step.act) || step.act.block().is_some_and(|block| block.has(is));
+        self.steps().iter().any(has)
+    }
+
     pub fn count(&self) -> usize {
         let inside = |step: &Step| 1 + step.act.block().map_or(0, Block::count);
         self.steps().iter().map(inside).sum()
