@@ -6,7 +6,8 @@
 //! 2. The end destroys the newest future first, since what spawned it may own what it uses; and
 //!    all futures before a closure is made to stop.
 //! 3. When the loop has returned, no future, timer or thread of the simulation is left, unless
-//!    destructors go on spawning without end.
+//!    destructors go on spawning without end. A closure has a number of turns to come to its end, and
+//!    is stopped then.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -187,6 +188,8 @@ impl Executor {
 
     /// Newest first, with what the destructors spawn.
     fn destroy_futures(&mut self) {
+        let left = self.core.lock().entities.len() as u64;
+        let bound = left.saturating_add(self.core.max_steps);
         let mut destroyed = 0;
         loop {
             let newest = {
@@ -203,7 +206,7 @@ impl Executor {
                 return;
             };
             destroyed += 1;
-            if destroyed > self.core.max_steps {
+            if destroyed > bound {
                 // Its destructor spawns its like, and would for ever.
                 std::mem::forget(entity);
             } else {

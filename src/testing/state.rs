@@ -101,7 +101,7 @@ pub(super) struct Closure {
     pub(super) woken: bool,
     /// Its next park ends by unwinding.
     pub(super) stop: bool,
-    /// Checkpoints since the winding up began.
+    /// Turns since the winding up began.
     pub(super) late: u64,
     /// Where its thread waits for the baton.
     pub(super) turn: Arc<Condvar>,
@@ -257,7 +257,7 @@ impl Wake for EntityWaker {
             Some(Work::Task(_)) => true,
             Some(Work::Closure(closure)) => {
                 closure.woken = true;
-                closure.parked == Parked::BlockOn
+                closure.parked == Parked::BlockOn && !closure.is_spent()
             }
             Some(Work::Job(_)) | None => false,
         };

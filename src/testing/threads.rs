@@ -16,12 +16,13 @@ use std::thread::{self, JoinHandle};
 
 use super::executor::discard;
 use super::orphans::{self, Region};
-use super::state::{Core, EntityWaker, Job, Parked, Payload, Phase, State};
+use super::state::{Closure, Core, EntityWaker, Job, Parked, Payload, Phase, State};
 use crate::kernel::context;
 use crate::runtime::Runtime;
 
-/// So many questions a closure may ask after the simulation began to wind up, before it is unwound.
-const LATE_CHECKPOINTS: u64 = 1_000;
+/// So many turns a closure may have after the simulation began to wind up, in questions and in polls of a
+/// nested `run`, before it is unwound.
+const LATE_TURNS: u64 = 1_000;
 
 /// What this thread is for a simulation.
 struct Role {
@@ -59,6 +60,14 @@ impl Drop for RoleGuard {
 pub(super) fn simulated() -> bool {
     ROLE.try_with(|role| role.borrow().is_some())
         .unwrap_or(false)
+}
+
+impl Closure {
+    /// Has it had all the turns that it may have? If it is in a nested `run`, wakers do not bring it back:
+    /// it is stopped in the order of all who cannot go on, after the closures that may borrow from it.
+    pub(super) fn is_spent(&self) -> bool {
+        self.late > LATE_TURNS
+    }
 }
 
 /// The payload that unwinds a closure that cannot end otherwise.
@@ -166,6 +175,12 @@ impl Core {
         state.closure(id).is_some_and(|closure| closure.stop)
     }
 
+    fn set_late(&self, id: u64, turns: u64) {
+        if let Some(closure) = self.lock().closure(id) {
+            closure.late = turns;
+        }
+    }
+
     /// A closure asks its token: others get their turn. Elsewhere it does nothing.
     pub(crate) fn blocking_checkpoint(self: &Arc<Self>) {
         let Some(id) = self.closure_here() else {
@@ -181,7 +196,7 @@ impl Core {
         if state.phase != Phase::Running {
             if let Some(closure) = state.closure(id) {
                 closure.late += 1;
-                stop = closure.late > LATE_CHECKPOINTS;
+                stop = closure.is_spent();
             }
         }
         if !stop {
@@ -210,6 +225,11 @@ impl Core {
             );
         };
         let _nested = BlockOnGuard::enter();
+        if thread::panicking() {
+            // A destructor cleans up, and has turns of its own for that: if it has to be unwound, the
+            // process ends.
+            self.set_late(id, 0);
+        }
         let waker = Waker::from(Arc::new(EntityWaker {
             core: self.clone(),
             id,
@@ -225,15 +245,22 @@ impl Core {
             }
             let mut state = self.lock();
             state.fruitless = 0;
-            if state.closure(id).is_some_and(|closure| closure.woken) {
+            let late = state.phase != Phase::Running;
+            let can_run = state.closure(id).is_some_and(|closure| {
+                closure.late += u64::from(late);
+                closure.woken && !closure.is_spent()
+            });
+            if can_run {
                 state.enqueue(id);
             }
             if self.park(state, id, Parked::BlockOn) {
                 break;
             }
         }
-        // The simulation winds up and nothing will ever wake this future. What it leaves behind may
-        // borrow from the closure's frames: the executor destroys that before they unwind.
+        // The simulation winds up, and nothing will ever wake this future, or it goes on for ever. What it
+        // leaves behind may borrow from the closure's frames: the executor destroys that before they
+        // unwind. Its destructors may ask, too.
+        self.set_late(id, 0);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
         let mut state = self.lock();
         state.stopped += 1;
@@ -241,7 +268,7 @@ impl Core {
         self.park(state, id, Parked::Checkpoint);
         if let Some(closure) = self.lock().closure(id) {
             closure.stop = false;
-            closure.late = LATE_CHECKPOINTS;
+            closure.late = LATE_TURNS;
         }
         match dropped {
             Ok(()) => resume_unwind(Box::new(Stopped)),

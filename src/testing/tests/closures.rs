@@ -1,5 +1,6 @@
 //! Blocking closures and nested runs.
 
+use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use crate::kernel::context;
 use crate::testing::schedule::FRUITLESS_CHECKPOINTS;
 use crate::testing::sim::Sim;
 use crate::time::{Instant, sleep};
+use crate::{TaskGroup, defer, group, run, shield};
 
 #[test]
 fn closures_run_one_at_a_time_and_not_beside_the_executor() {
@@ -254,4 +256,105 @@ fn a_nested_run_that_is_woken_by_the_end_returns_its_output() {
     });
     assert!(text.contains("deadlock"), "{text}");
     assert!(returned.load(Ordering::SeqCst));
+}
+
+/// With what a simulation fails in which a blocking closure calls `run` with this body.
+fn nested_failure<Fut>(
+    body: impl FnOnce(TaskGroup<'static, Infallible>) -> Fut + Send + 'static,
+) -> String
+where
+    Fut: Future<Output = Result<(), Infallible>>,
+{
+    failure(|| {
+        Sim::new(0).max_steps(2_000).run(group(async |g| {
+            g.spawn_blocking(|_| run(body).unwrap());
+            Ok::<_, Infallible>(())
+        }))
+    })
+}
+
+async fn goes_on_for_ever() {
+    loop {
+        crate::checkpoint().await;
+    }
+}
+
+#[test]
+fn a_nested_run_that_goes_on_for_ever_is_stopped_and_reported() {
+    let text = nested_failure(async |_| {
+        shield(goes_on_for_ever()).await;
+        Ok(())
+    });
+    assert!(text.contains("no end after 2000 steps"), "{text}");
+    assert!(text.contains("waiting in a nested `run`"), "{text}");
+}
+
+#[test]
+fn a_nested_run_whose_release_goes_on_for_ever_is_stopped_and_reported() {
+    let text = nested_failure(async |_| {
+        let _endless = defer((), |()| goes_on_for_ever());
+        Ok(())
+    });
+    assert!(text.contains("no end after 2000 steps"), "{text}");
+    assert!(text.contains("waiting in a nested `run`"), "{text}");
+}
+
+/// The inner closure may borrow from the frames of the outer one, which has used up its turns first.
+#[test]
+fn a_nested_run_that_goes_on_for_ever_is_unwound_after_the_closures_inside() {
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    struct Ended(Arc<Mutex<Vec<&'static str>>>, &'static str);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push(self.1);
+        }
+    }
+    let (outer, inner) = (Ended(ended.clone(), "outer"), Ended(ended.clone(), "inner"));
+    let text = nested_failure(async move |g| {
+        let _outer = outer;
+        g.spawn_blocking(|_| {
+            let _inner = inner;
+            run(async |_| {
+                shield(pending::<()>()).await;
+                Ok::<_, Infallible>(())
+            })
+            .unwrap();
+        });
+        shield(goes_on_for_ever()).await;
+        Ok(())
+    });
+    assert!(text.contains("no end after 2000 steps"), "{text}");
+    assert_eq!(*ended.lock().unwrap(), ["inner", "outer"]);
+}
+
+/// Whoever cleans up in a destructor, by a `run` of its own, has turns for it also if the closure had none left.
+#[test]
+fn the_destructor_of_a_closure_that_is_unwound_may_call_run() {
+    struct CleansUp(Arc<AtomicBool>);
+    impl Drop for CleansUp {
+        fn drop(&mut self) {
+            let outcome = run(async |_| {
+                shield(crate::checkpoint()).await;
+                Ok::<_, Infallible>(())
+            });
+            self.0.store(outcome.is_ok(), Ordering::SeqCst);
+        }
+    }
+    let cleaned = Arc::new(AtomicBool::new(false));
+    let guard = CleansUp(cleaned.clone());
+    let text = failure(|| {
+        Sim::new(0).max_steps(2_000).run(group(async |g| {
+            g.spawn_blocking(|_| {
+                let _guard = guard;
+                run(async |_| {
+                    shield(goes_on_for_ever()).await;
+                    Ok::<_, Infallible>(())
+                })
+                .unwrap();
+            });
+            Ok::<_, Infallible>(())
+        }))
+    });
+    assert!(text.contains("no end after 2000 steps"), "{text}");
+    assert!(cleaned.load(Ordering::SeqCst));
 }

@@ -213,6 +213,27 @@ fn tasks_left_over_are_destroyed_in_context_before_run_returns() {
 }
 
 #[test]
+fn all_tasks_are_destroyed_also_if_they_are_more_than_the_steps_allowed() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let guards: Vec<_> = (0..3_000).map(|_| Counted(dropped.clone())).collect();
+    let text = failure(|| {
+        Sim::new(4).max_steps(1_000).run(async {
+            for guard in guards {
+                spawn(async move {
+                    let _guard = guard;
+                    pending::<()>().await;
+                });
+            }
+            loop {
+                checkpoint().await;
+            }
+        })
+    });
+    assert!(text.contains("no end after 1000 steps"), "{text}");
+    assert_eq!(dropped.load(Ordering::SeqCst), 3_000);
+}
+
+#[test]
 fn a_panic_in_the_destructor_of_a_left_over_task_is_not_lost() {
     struct Bad;
     impl Drop for Bad {
