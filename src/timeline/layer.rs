@@ -1,7 +1,7 @@
 //! Turns spans and events into slices and instants.
 //!
 //! Invariants
-//! 1. All happens under one lock, and every time is looked up under it. So a lane is taken after it was
+//! 1. All happens under one lock, which spans of others do not take, and every time is looked up under it. So a lane is taken after it was
 //!    given back, in time as in order, and slices of one lane do not overlap unless one is inside the other.
 //! 2. A child's slice ends with its outcome, not with its span: that one may be kept by the spans of what
 //!    it has spawned.
@@ -21,12 +21,12 @@ use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{Layer, layer::Context};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
     Timeline,
     lanes::Lanes,
-    lock,
+    with_lock,
     writer::{Place, Writer},
 };
 
@@ -332,14 +332,26 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 
 impl Timeline {
     fn change(&self, f: impl FnOnce(&mut Recorder)) {
-        let mut recorder = lock(&self.0);
-        if !recorder.finished {
-            f(&mut recorder);
-        }
+        with_lock(&self.0, |recorder| {
+            if !recorder.finished {
+                f(recorder);
+            }
+        });
     }
 }
 
-impl<S: Subscriber> Layer<S> for Timeline {
+/// Is this span ours? Asked before the lock, which is not for spans of others.
+fn has_ours<S>(context: &Context<'_, S>, id: &Id) -> bool
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    context.metadata(id).is_some_and(is_ours)
+}
+
+impl<S> Layer<S> for Timeline
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
         if !is_ours(attributes.metadata()) {
             return;
@@ -350,11 +362,16 @@ impl<S: Subscriber> Layer<S> for Timeline {
         self.change(|recorder| recorder.begin(id.into_u64(), is_boundary, fields));
     }
 
-    fn on_follows_from(&self, id: &Id, follows: &Id, _: Context<'_, S>) {
-        self.change(|recorder| recorder.belongs(id.into_u64(), follows.into_u64()));
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        if has_ours(&context, id) {
+            self.change(|recorder| recorder.belongs(id.into_u64(), follows.into_u64()));
+        }
     }
 
-    fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, S>) {
+    fn on_record(&self, id: &Id, record: &Record<'_>, context: Context<'_, S>) {
+        if !has_ours(&context, id) {
+            return;
+        }
         self.change(|recorder| {
             let Some(open) = recorder.spans.get_mut(&id.into_u64()) else {
                 return;
@@ -375,11 +392,15 @@ impl<S: Subscriber> Layer<S> for Timeline {
         self.change(|recorder| recorder.request(span.into_u64(), &fields));
     }
 
-    fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        self.change(|recorder| recorder.enter(id.into_u64()));
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        if has_ours(&context, id) {
+            self.change(|recorder| recorder.enter(id.into_u64()));
+        }
     }
 
-    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-        self.change(|recorder| recorder.exit(id.into_u64()));
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        if has_ours(&context, id) {
+            self.change(|recorder| recorder.exit(id.into_u64()));
+        }
     }
 }

@@ -40,7 +40,10 @@
 //! lived then; those who read the format accept it, and so does [`html`].
 //!
 //! It is made of the spans of the feature `tracing` (see [`traces`](crate::traces)), and costs each poll two
-//! looks at the clock, a lock that all share, and about a hundred bytes.
+//! looks at the clock, a lock that all share, and about a hundred bytes. Spans of others take no lock.
+//!
+//! The output is written under that lock. It may use spans and the log as all code may; what it does itself is
+//! not recorded. But it must not wait for the program, which may wait for the lock.
 
 mod html;
 mod lanes;
@@ -48,9 +51,10 @@ mod layer;
 mod writer;
 
 use std::{
+    cell::Cell,
     fmt,
     io::{self, Write},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, registry};
@@ -58,10 +62,38 @@ use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, registr
 pub use html::html;
 use layer::Recorder;
 
+use crate::panics;
+
 type Shared = Arc<Mutex<Recorder>>;
 
-fn lock(shared: &Shared) -> MutexGuard<'_, Recorder> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+thread_local! {
+    /// Has this thread the lock of a recorder?
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does this under the lock, under which the output is written too. That is anybody's code: what it does in
+/// this thread comes to nothing here.
+fn with_lock<R>(shared: &Shared, f: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.set(false);
+        }
+    }
+    if INSIDE.replace(true) {
+        return None;
+    }
+    let _leave = Leave;
+    let mut recorder = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(f(&mut recorder))
+}
+
+/// Ends a timeline.
+fn finish(shared: &Shared) -> io::Result<()> {
+    with_lock(shared, Recorder::finish).unwrap_or_else(|| {
+        let error = "a timeline cannot be ended by what one is written to";
+        Err(io::Error::other(error))
+    })
 }
 
 /// Writes a timeline: a layer for a subscriber of the program's own.
@@ -126,14 +158,16 @@ impl Recording {
     ///
     /// The first error of writing, whenever that was.
     pub fn finish(self) -> io::Result<()> {
-        lock(&self.0).finish()
+        finish(&self.0)
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if let Err(error) = lock(&self.0).finish() {
-            log::warn!("headcount: the timeline is not complete: {error}");
+        // The lock is given back first: the log may enter spans.
+        if let Err(error) = finish(&self.0) {
+            let text = format_args!("the timeline is not complete: {error}");
+            panics::log(log::Level::Warn, text);
         }
     }
 }

@@ -5,3 +5,4 @@ mod browser;
 mod format;
 mod page;
 mod record;
+mod reentered;
