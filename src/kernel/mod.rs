@@ -22,6 +22,8 @@ pub(crate) mod ledger;
 pub(crate) mod levels;
 pub(crate) mod line;
 mod links;
+#[cfg(all(feature = "tracing", not(any(loom, shuttle))))]
+pub(crate) mod marked;
 pub(crate) mod node;
 pub(crate) mod obligations;
 #[cfg(all(feature = "watchdog", not(any(loom, shuttle))))]

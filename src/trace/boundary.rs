@@ -13,7 +13,10 @@ use tracing::{Span, debug, dispatcher};
 use super::open::{End, Open};
 use crate::{
     error::GroupError,
-    kernel::node::{Kind, Node},
+    kernel::{
+        marked,
+        node::{Kind, Node},
+    },
     panics,
 };
 
@@ -31,6 +34,7 @@ impl Mark {
     }
 
     pub(super) fn set(&self, span: Option<Span>) {
+        marked::note();
         let mut mark = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *mark, span);
         drop(mark);
@@ -81,6 +85,9 @@ impl Mark {
 
     /// The span of the nearest boundary that has one.
     fn nearest(&self, node: &Node) -> Option<Span> {
+        if !marked::ever() {
+            return None;
+        }
         let mut span = self.span();
         let mut next = node.parent();
         while let (None, Some(node)) = (&span, next) {
@@ -213,5 +220,29 @@ impl<F: Future> Future for Polled<'_, F> {
         let future = future.expect("taken out by the drop only");
         let _entered = this.span.enter();
         future.poll(cx)
+    }
+}
+
+#[cfg(all(test, feature = "async-std"))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::{
+        carry::What,
+        kernel::{info::Info, node::Plan},
+    };
+
+    /// Who holds the lock of a mark would stop whoever looks into it. (No test in this process has a
+    /// subscriber.)
+    #[test]
+    fn without_a_subscriber_neither_a_spawn_nor_a_request_looks_into_a_mark() {
+        let here = Location::caller();
+        let group = Node::new(Kind::Group, here, Plan::default());
+        let held = group.mark.0.lock().unwrap();
+        drop(Open::child(What::Task, &group, &Info::new(None, here)));
+        assert!(group.request_kind(crate::CancelKind::Explicit));
+        group.mark.asked(&group);
+        drop(held);
     }
 }

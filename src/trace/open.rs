@@ -83,8 +83,10 @@ impl Open {
             outcome = field::Empty,
             reason = field::Empty,
         );
-        if let Some(boundary) = group.mark.span().filter(|_| !span.is_disabled()) {
-            span.follows_from(&boundary);
+        if !span.is_disabled() {
+            if let Some(boundary) = group.mark.span() {
+                span.follows_from(&boundary);
+            }
         }
         Open::new(span, Whose::Child(what), group)
     }
