@@ -155,13 +155,15 @@ impl Options {
     }
 
     pub(crate) fn plan(self) -> Plan {
-        let limit = self.limit;
         // The child that reads the signals has a place from the first moment to the last.
         #[cfg(all(feature = "signal", not(loom)))]
-        let limit = limit.map(|n| n.saturating_add(usize::from(self.signals.is_some())));
+        let besides = usize::from(self.signals.is_some());
+        #[cfg(not(all(feature = "signal", not(loom))))]
+        let besides = 0;
         Plan {
             name: self.name.map(String::into_boxed_str),
-            limit,
+            limit: self.limit,
+            besides,
             deadline: self.deadline.map(Deadline::At),
             grace: self.grace,
             salvage: None,

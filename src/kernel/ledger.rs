@@ -38,6 +38,9 @@ pub(crate) struct Ledger {
 }
 
 struct Limit {
+    /// As it was asked for.
+    asked: usize,
+    /// With the places for children of the crate's own.
     max: usize,
     running: usize,
     queue: Queue<Claim>,
@@ -145,11 +148,13 @@ pub(crate) enum Refused {
 }
 
 impl Ledger {
-    pub(crate) fn with_limit(max: Option<usize>) -> Self {
+    /// `besides`: so many places more, for children of the crate's own.
+    pub(crate) fn with_limit(asked: Option<usize>, besides: usize) -> Self {
         Ledger {
-            limit: max.map(|max| {
+            limit: asked.map(|asked| {
                 Box::new(Limit {
-                    max,
+                    asked,
+                    max: asked.saturating_add(besides),
                     running: 0,
                     queue: Queue::default(),
                 })
@@ -282,14 +287,14 @@ impl Ledger {
         })
     }
 
-    /// The limit, and how many spawners stand in line for a place.
+    /// The limit as it was asked for, and how many spawners stand in line for a place.
     pub(super) fn limit(&self) -> Option<(usize, usize)> {
         let limit = self.limit.as_ref()?;
         let spawners = limit.queue.iter().filter(|claim| match claim {
             Claim::Spawner(ticket) => !ticket.is_settled(),
             Claim::Child(_) => false,
         });
-        Some((limit.max, spawners.count()))
+        Some((limit.asked, spawners.count()))
     }
 
     /// Children ever spawned, living now, and the most that lived at once.

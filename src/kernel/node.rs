@@ -197,6 +197,8 @@ pub(crate) enum Deadline {
 pub(crate) struct Plan {
     pub(crate) name: Option<Box<str>>,
     pub(crate) limit: Option<usize>,
+    /// So many children of the crate's own have places that the limit does not tell of.
+    pub(crate) besides: usize,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) grace: Option<Duration>,
     pub(crate) salvage: Option<Weak<dyn super::adoption::Salvage>>,
@@ -227,7 +229,7 @@ impl Node {
             shields: AtomicUsize::new(0),
             slot: AtomicUsize::new(usize::MAX),
             inside: Lock::new(Inside {
-                ledger: Ledger::with_limit(plan.limit),
+                ledger: Ledger::with_limit(plan.limit, plan.besides),
                 deadline: plan.deadline,
                 warning,
                 inherited,
