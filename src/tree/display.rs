@@ -11,6 +11,10 @@ use crate::handle::TaskId;
 /// So many lines below one boundary at most.
 const LINES: usize = 50;
 
+/// So many levels are indented. What is deeper tells its depth instead, or the text would grow with the square
+/// of the depth.
+const LEVELS: usize = 64;
+
 /// So many children whose handles one task awaits are named.
 const AWAITED: usize = 3;
 
@@ -87,15 +91,18 @@ fn line(entry: &Entry, awaited: &Awaited<'_>, colours: Colours) -> Result<String
     }
     let state = colours.paint(entry.state.colour(), entry.state);
     write!(line, " at {}: {state}", entry.location)?;
-    let awaits = entry.awaits.iter().filter_map(|child| awaited.get(child));
-    for child in awaits.take(AWAITED) {
+    let known = entry.awaits.iter().filter_map(|child| awaited.get(child));
+    let named: Vec<_> = known.take(AWAITED).collect();
+    for child in &named {
         match &child.name {
             Some(name) => write!(line, ", awaits task `{name}`")?,
             None => write!(line, ", awaits the task at {}", child.location)?,
         }
     }
-    if entry.awaits.len() > AWAITED {
-        write!(line, " and {} more", entry.awaits.len() - AWAITED)?;
+    match entry.awaits.len() - named.len() {
+        0 => {}
+        others if named.is_empty() => write!(line, ", awaits {others} not shown")?,
+        others => write!(line, " and {others} more")?,
     }
     if let Some(cancelling) = &entry.cancelling {
         let mut text = "cancelling".to_owned();
@@ -277,23 +284,25 @@ impl TaskTree {
                 f.write_char('\n')?;
             }
             let last = at + 1 == rows.len();
-            let (branch, further) = match (top, last) {
+            let ends = at == LINES && !last;
+            let entry = &self.entries[row.index];
+            let (branch, further) = match (top && !ends, last || ends) {
+                _ if entry.depth > LEVELS => ("", ""),
                 (true, _) => ("", ""),
                 (false, false) => ("├─ ", "│  "),
                 (false, true) => ("└─ ", "   "),
             };
-            if at == LINES && !last {
+            write!(f, "{indent}{branch}")?;
+            if entry.depth > LEVELS {
+                write!(f, "(depth {}) ", entry.depth)?;
+            }
+            if ends {
                 let rest: usize = rows[at..].iter().map(|row| row.count).sum();
-                write!(f, "{indent}└─ … and {rest} more with what is below")?;
+                write!(f, "… and {rest} more with what is below")?;
                 continue;
             }
             let below = format!("{indent}{further}");
-            write!(
-                f,
-                "{indent}{branch}{}{}",
-                lines[row.index],
-                times(&self.entries[row.index])?
-            )?;
+            write!(f, "{}{}", lines[row.index], times(entry)?)?;
             if row.count > 1 {
                 write!(f, " ({} like this)", row.count)?;
             }
@@ -304,9 +313,35 @@ impl TaskTree {
     }
 }
 
-/// The whole tree, a line for each entry or for equal ones. `{:#}` writes it in colours.
+/// The whole tree, a line for each entry or for equal ones, indented up to a depth of 64. `{:#}` writes it in
+/// colours.
 impl fmt::Display for TaskTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, Colours(f.alternate()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+
+    #[test]
+    fn awaited_children_that_are_not_shown_are_counted() {
+        let here = Location::caller();
+        let mut waits = Entry::new(None, EntryKind::Task, Some("waits"), here);
+        let mut known = Entry::new(None, EntryKind::Task, Some("known"), here);
+        known.task = Some(TaskId(1));
+        let mut awaits = |tasks: &[u64]| {
+            waits.awaits = tasks.iter().copied().map(TaskId).collect();
+            let awaited = Awaited::from([(TaskId(1), &known)]);
+            let line = line(&waits, &awaited, Colours(false)).unwrap();
+            line.split_once(": waiting").unwrap().1.to_owned()
+        };
+        assert_eq!(awaits(&[]), "");
+        assert_eq!(awaits(&[1]), ", awaits task `known`");
+        assert_eq!(awaits(&[1, 7]), ", awaits task `known` and 1 more");
+        assert_eq!(awaits(&[7, 8, 9, 10]), ", awaits 4 not shown");
     }
 }

@@ -42,7 +42,8 @@ use crate::{
 
 /// A snapshot of all boundaries and children. Made by [`tree`](fn@tree).
 ///
-/// Displayed, it is an indented tree, equal siblings in one line; with `{:#}` in colours. With the feature
+/// Displayed, it is an indented tree, equal siblings in one line; with `{:#}` in colours. Lines deeper than 64
+/// levels are not indented further: they begin with their [depth](Entry::depth), as `(depth 65)`. With the feature
 /// `serde` it is serialized as `{"summary": …, "entries": […]}`, in which each entry tells the index of
 /// its `parent`; durations are seconds.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,9 @@
 //! The tree as text and as data.
 
-use headcount::{Options, TaskTree, group, scope, time::sleep, tree};
+use headcount::{Options, TaskGroup, TaskTree, group, scope, time::sleep, tree};
 
 use super::SEEDS;
-use crate::support::{done, secs, sim};
+use crate::support::{Oops, done, secs, sim};
 
 /// The text, with the numbers of this file's lines left out.
 fn text(tree: &TaskTree) -> String {
@@ -67,6 +67,49 @@ fn of_many_children_the_first_are_written_and_the_rest_counted() {
             let shown = tree.to_string();
             assert_eq!(shown.lines().count(), 52);
             assert!(shown.ends_with("└─ … and 950 more with what is below"));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+/// A chain of groups through children, and the text as the deepest sees it.
+fn nest(parent: &TaskGroup<'static, Oops>, levels: usize) {
+    parent.spawn(async move {
+        let inner = Options::new().name(format!("{levels} below"));
+        let inner = inner.group(async move |g| {
+            match levels {
+                0 => check_deep_text(&tree()),
+                _ => nest(&g, levels - 1),
+            }
+            done()
+        });
+        inner.await.map_err(|_| Oops("nested"))
+    });
+}
+
+fn check_deep_text(tree: &TaskTree) {
+    let shown = tree.to_string();
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), tree.entries().len());
+    let width = shown.len() / lines.len();
+    assert!(width < 400, "{width} bytes a line, of {}", lines.len());
+    let indented = |at: usize| lines[at].trim_start_matches(' ');
+    let [last, first] = [64, 65].map(indented);
+    assert!(last.starts_with("└─ group `1968 below` at "), "{last}");
+    assert!(first.starts_with("(depth 65) task at "), "{first}");
+    let deepest = indented(lines.len() - 1);
+    let begin = "(depth 4002) group `0 below` at ";
+    assert!(deepest.starts_with(begin), "{deepest}");
+    let depth = tree.find("0 below").map(|entry| entry.depth);
+    assert_eq!(depth, Some(4002));
+}
+
+#[test]
+fn the_text_of_a_deep_tree_grows_with_its_entries_and_not_with_their_depth() {
+    sim(1, || async {
+        let outcome = group(async |g| {
+            nest(&g, 2000);
             done()
         });
         outcome.await.unwrap();
