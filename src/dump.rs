@@ -8,7 +8,7 @@ use std::{
 use async_signal::{Signal, Signals};
 use futures_util::StreamExt;
 
-use crate::{options::Options, runtime::Runtime, tree};
+use crate::{options::Options, panics, runtime::Runtime, tree};
 
 /// A signal that is free for a program to use; for [`Options::dump_on`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,13 +58,15 @@ impl Options {
     pub fn dump_on(self, signal: DumpSignal) -> Self {
         static HEARD: Mutex<Vec<DumpSignal>> = Mutex::new(Vec::new());
         let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-        if !heard.contains(&signal) {
-            match listen(signal) {
-                Ok(()) => heard.push(signal),
-                Err(error) => log::warn!("headcount: {signal:?} will not print the tree: {error}"),
-            }
-        }
+        let listens = match heard.contains(&signal) {
+            true => Ok(()),
+            false => listen(signal).map(|()| heard.push(signal)),
+        };
         drop(heard);
+        if let Err(error) = listens {
+            let text = format_args!("{signal:?} will not print the tree: {error}");
+            panics::log(log::Level::Warn, text);
+        }
         tree::record_times(true);
         self
     }

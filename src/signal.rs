@@ -18,7 +18,7 @@ use crate::{
     cancel::CancelReason,
     kernel::{info::Info, node::Node},
     options::Options,
-    spawning,
+    panics, spawning,
 };
 
 /// The signals that ask a process to end. Windows knows Ctrl-C alone.
@@ -130,7 +130,8 @@ impl Heed {
                 Err(error) => Err(error),
             };
             if let Err(error) = heeded {
-                log::warn!("headcount: signals will not stop the group: {error}");
+                let text = format_args!("signals will not stop the group: {error}");
+                panics::log(log::Level::Warn, text);
             }
             // The group cancels this child. If it ended by itself, the place that it has under a
             // limit, which is one more than the user asked for, would go to another.

@@ -20,6 +20,7 @@ use std::{
 
 use headcount::{
     DumpSignal, GroupStats, Options, cancelled, checkpoint, defer, run, testing::Sim, time::sleep,
+    tree,
 };
 
 /// Longer than any test may take.
@@ -307,7 +308,8 @@ fn a_signal_after_the_group_does_not_end_the_process() {
     process.ends_with(0);
 }
 
-/// Where no signal can be heeded the group does its work, and the log says what is missing.
+/// Where no signal can be heeded the group does its work, and the log says what is missing, whatever the log
+/// does then.
 #[test]
 fn a_group_that_cannot_register_goes_on_with_a_warning() {
     struct Print;
@@ -317,6 +319,7 @@ fn a_group_that_cannot_register_goes_on_with_a_warning() {
         }
         fn log(&self, record: &log::Record<'_>) {
             say(&format!("{}: {}", record.level(), record.args()));
+            panic!("the log panics");
         }
         fn flush(&self) {}
     }
@@ -344,11 +347,14 @@ fn a_group_that_cannot_register_goes_on_with_a_warning() {
             }
             assert!(!files.is_empty());
             let options = Options::new().limit(1).stop_on_signals(AN_HOUR);
+            let options = options.dump_on(DumpSignal::Usr1);
             let outcome = options.run(async |g| g.spawn(async { Ok(42) }).await);
             assert_eq!(outcome.unwrap(), 42);
             0
         },
     );
+    process
+        .says("WARN: headcount: Usr1 will not print the tree: Too many open files (os error 24)");
     process.says(
         "WARN: headcount: signals will not stop the group: Too many open files (os error 24)",
     );
@@ -404,6 +410,25 @@ fn a_signal_prints_the_tree_while_every_thread_is_blocked() {
     // Nothing else ends it.
     process.signal("KILL");
     assert_eq!(process.process.wait().unwrap().code(), None);
+}
+
+/// And so the tree tells of that limit.
+#[test]
+fn the_tree_shows_the_limit_that_was_asked_for() {
+    for limit in [4, usize::MAX] {
+        Sim::new(0).run(async move {
+            let options = Options::new().limit(limit).stop_on_signals(AN_HOUR);
+            let outcome = options.group(async move |_| {
+                let tree = tree();
+                assert_eq!(tree.entries()[0].children.unwrap().limit, Some(limit));
+                let shown = tree.to_string();
+                let limit = format!(", at most {limit} at a time,");
+                assert!(shown.contains(&limit), "{shown}");
+                Ok::<_, Infallible>(())
+            });
+            outcome.await.unwrap();
+        });
+    }
 }
 
 /// Rule 3: the child that reads the signals is no child that the user's limit is for.
