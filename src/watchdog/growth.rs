@@ -76,7 +76,7 @@ impl fmt::Display for Growth {
 
 /// Calls `report` for each group, `run` or scope that has more than `bound` living children and only grows.
 ///
-/// Each group is looked at whenever the time `every` has passed. It only grows if the number of its
+/// Each group is looked at whenever the time `every` has passed, a millisecond at least. It only grows if the number of its
 /// living children was higher at 8 looks than at the look before, and lower at none since. A loop
 /// that spawns a child for each request into one group, while the requests do not end, does so: the
 /// program gets slow, and some day has no memory left. To begin with, take for `every` some times as

@@ -92,8 +92,9 @@ impl Watchdog {
         }
     }
 
-    /// Takes a look each time when `pause` has passed.
+    /// Takes a look each time when `pause` has passed, or at least the shortest one.
     fn looking(pause: Duration, mut look: impl FnMut() + Send + 'static) -> Self {
+        let pause = pause.max(SHORTEST);
         let (until, over): (_, Receiver<()>) = channel();
         let thread = thread(move || {
             while over.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -104,9 +105,12 @@ impl Watchdog {
     }
 }
 
+/// The shortest pause between looks: a thread that looks all the time would do nothing else.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The pause between looks for what takes as long as `threshold`.
 fn pause(threshold: Duration) -> Duration {
-    (threshold / 4).clamp(Duration::from_millis(1), Duration::from_secs(1))
+    (threshold / 4).clamp(SHORTEST, Duration::from_secs(1))
 }
 
 fn thread(watch: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
@@ -130,5 +134,23 @@ impl Drop for Watchdog {
                 _ = thread.join();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn there_is_a_pause_between_looks_however_short_it_is_to_be() {
+        const LOOKS: u32 = 20;
+        let (tell, heard) = channel();
+        let begun = Instant::now();
+        let watchdog = Watchdog::looking(Duration::from_nanos(1), move || _ = tell.send(()));
+        assert_eq!(heard.iter().take(LOOKS as usize).count(), 20);
+        assert!(begun.elapsed() >= SHORTEST * LOOKS);
+        drop(watchdog);
     }
 }
