@@ -96,7 +96,7 @@ fn check_deep_text(tree: &TaskTree) {
     assert!(width < 400, "{width} bytes a line, of {}", lines.len());
     let indented = |at: usize| lines[at].trim_start_matches(' ');
     let [last, first] = [64, 65].map(indented);
-    assert!(last.starts_with("└─ group `1968 below` at "), "{last}");
+    assert!(last.starts_with("└─ group `1969 below` at "), "{last}");
     assert!(first.starts_with("(depth 65) task at "), "{first}");
     let deepest = indented(lines.len() - 1);
     let begin = "(depth 4002) group `0 below` at ";
