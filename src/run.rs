@@ -91,7 +91,8 @@ impl Options {
         // Panics are recorded in the node, so this does not unwind, with one exception: a simulation
         // that ends early, and that destroys every child first.
         let outcome = runtime.block_on(opened.around(Drive::new(node, body)));
-        drop(bomb);
+        bomb.abort_while_living();
+        std::mem::forget(bomb);
         opened.conclude(|| conclude::conclude(&book, outcome))
     }
 }
@@ -101,15 +102,20 @@ impl Options {
 /// something does, this ends the process.
 struct AbortWhileLiving<'a, E>(&'a Book<E>);
 
-impl<E> Drop for AbortWhileLiving<'_, E> {
-    fn drop(&mut self) {
+impl<E> AbortWhileLiving<'_, E> {
+    fn abort_while_living(&self) {
         if self.0.node().stats().1 > 0 {
             eprintln!("headcount: `run` was left while children live; aborting");
             std::process::abort();
         }
-        if std::thread::panicking() {
-            // Nobody returns these any more, and they may borrow.
-            drop(self.0.close());
-        }
+    }
+}
+
+/// Only if it unwinds. (That the thread panics would not tell: `run` may be called by a destructor.)
+impl<E> Drop for AbortWhileLiving<'_, E> {
+    fn drop(&mut self) {
+        self.abort_while_living();
+        // Nobody returns these any more, and they may borrow.
+        drop(self.0.close());
     }
 }

@@ -345,3 +345,28 @@ fn the_panic_of_a_run_inside_a_closure_resumes_there() {
         assert!(catch(outcome).await.is_ok());
     });
 }
+
+/// Rule 10: a destructor that cleans up while its thread unwinds hears of every error too.
+#[test]
+fn a_run_in_a_destructor_returns_its_errors_while_the_thread_panics() {
+    struct CleansUp<'a>(&'a mut Option<Oops>);
+
+    impl Drop for CleansUp<'_> {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            let outcome = run(async |r| {
+                r.spawn(async { Err::<(), _>(Oops("rollback")) });
+                done()
+            });
+            *self.0 = outcome.unwrap_err().into_first();
+        }
+    }
+
+    let mut heard = None;
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _cleans_up = CleansUp(&mut heard);
+        panic!("first");
+    }));
+    assert_eq!(message(&*unwound.unwrap_err()), "first");
+    assert_eq!(heard, Some(Oops("rollback")));
+}
