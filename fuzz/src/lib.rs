@@ -4,6 +4,8 @@
 #[path = "../../tests/programs/mod.rs"]
 pub mod programs;
 
+use std::{panic, process, sync::Once};
+
 use arbitrary::Unstructured;
 
 use programs::{
@@ -24,8 +26,9 @@ impl Choose for Input<'_> {
 }
 
 /// The first bytes are the seed of the schedule, the others are the choices that make the program.
-/// Panics if what comes out is wrong.
+/// Aborts if what comes out is wrong.
 pub fn in_the_simulator(input: &[u8]) {
+    leave_panics_to_the_engine();
     let mut input = Input(Unstructured::new(input));
     let seed = input.below(1 << 16);
     let program = program(&mut input);
@@ -43,6 +46,13 @@ pub fn on_real_threads(input: &[u8]) {
     }
 }
 
+/// libFuzzer's hook aborts at any panic, also at a deadlock of which the engine knows that it is right.
+fn leave_panics_to_the_engine() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| panic::set_hook(Box::new(|info| eprintln!("{info}"))));
+}
+
 fn fail(what: &str, program: &Program) -> ! {
-    panic!("{what}\n\n{program}");
+    eprintln!("{what}\n\n{program}");
+    process::abort();
 }
