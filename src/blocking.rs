@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::FutureExt;
+
 use crate::{
     group::{TaskGroup, group},
     hidden::{pass_on, without_value},
@@ -71,8 +73,7 @@ pub(crate) fn ended<T: Send + 'static>(
             Err(_) => pending().await,
         }
     });
-    async move {
-        let ended = opening.await;
+    opening.then(async move |ended| {
         let value = value.lock().take();
         match (value, ended) {
             (Some(value), Ok(())) => value,
@@ -84,5 +85,5 @@ pub(crate) fn ended<T: Send + 'static>(
             (_, Err(error)) => without_value(what, error).await,
             (None, Ok(())) => unreachable!("the body has put the value there before it returned"),
         }
-    }
+    })
 }

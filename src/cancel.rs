@@ -4,10 +4,14 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     panic::Location,
+    pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, ready},
     time::Duration,
 };
+
+use futures_util::FutureExt;
+use pin_project_lite::pin_project;
 
 use crate::{
     error::Cancelled,
@@ -187,13 +191,12 @@ impl CancelScope {
     /// # Cancel safety
     ///
     /// Dropping it cancels what is below; the boundary around waits for that.
-    pub async fn enter<F: Future>(&self, future: F) -> Result<F::Output, Cancelled> {
-        assert!(
-            self.node.settle_here(),
-            "a CancelScope was entered a second time: make a new scope for each section"
-        );
-        let outcome = Drive::new(self.node.clone(), future).await;
-        conclude(Some(&self.node), outcome).map_err(Cancelled::new)
+    pub fn enter<F: Future>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, Cancelled>> {
+        let section = Section::new(self.clone(), future);
+        section.map(|outcome| outcome.map_err(Cancelled::new))
     }
 
     /// Cancels everything in this scope. May be called from any thread, before entry, from inside,
@@ -243,6 +246,54 @@ impl CancelScope {
     /// anything but a cancellation from outside.
     pub fn reason(&self) -> Option<CancelReason> {
         self.node.reason()
+    }
+}
+
+pin_project! {
+    /// A future in its scope. Futures around futures are written out, here and elsewhere, or made of
+    /// combinators: an `async` block keeps a future that it is given twice, so its size would double
+    /// with each of them.
+    pub(crate) struct Section<F>
+    where
+        F: Future,
+    {
+        scope: CancelScope,
+        entered: bool,
+        #[pin]
+        drive: Drive<F>,
+    }
+}
+
+impl<F: Future> Section<F> {
+    pub(crate) fn new(scope: CancelScope, future: F) -> Self {
+        Section {
+            drive: Drive::new(scope.node.clone(), future),
+            scope,
+            entered: false,
+        }
+    }
+
+    /// For a scope of which nobody else has a handle, so that its future is not cut short.
+    pub(crate) fn into_value(self) -> impl Future<Output = F::Output> {
+        // What is cut short all the same was taken for forgotten by a boundary around.
+        self.map(|outcome| outcome.unwrap_or_else(|_| misplaced()))
+    }
+}
+
+impl<F: Future> Future for Section<F> {
+    type Output = Result<F::Output, Option<CancelReason>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if !*this.entered {
+            assert!(
+                this.scope.node.settle_here(),
+                "a CancelScope was entered a second time: make a new scope for each section"
+            );
+            *this.entered = true;
+        }
+        let outcome = ready!(this.drive.poll(cx));
+        Poll::Ready(conclude(Some(&this.scope.node), outcome))
     }
 }
 
@@ -334,14 +385,8 @@ impl fmt::Debug for CancelScope {
 #[track_caller]
 pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let scope = CancelScope::new();
-    async move {
-        scope.shield(true);
-        match scope.enter(future).await {
-            Ok(value) => value,
-            // Nobody has a handle: a boundary around took it for forgotten.
-            Err(_) => misplaced(),
-        }
-    }
+    scope.shield(true);
+    Section::new(scope, future).into_value()
 }
 
 /// Lets others run, and lets a pending cancellation take effect: returns `Pending` once.

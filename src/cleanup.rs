@@ -10,8 +10,10 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::{FutureExt, TryFutureExt};
+
 use crate::{
-    cancel::{CancelScope, misplaced, shield},
+    cancel::{CancelScope, Section, shield},
     carry::Memory,
     error::{BoxError, IntoRelease},
     kernel::obligations::{End, Home, Obligation, Released},
@@ -83,6 +85,16 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: IntoRelease,
 {
+    defer_at(Location::caller(), resource, release)
+}
+
+fn defer_at<R, F, Fut>(location: &'static Location<'static>, resource: R, release: F) -> Deferred<R>
+where
+    R: Send + 'static,
+    F: FnOnce(R) -> Fut + Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: IntoRelease,
+{
     let memory = Memory::here();
     let release: Release<R> = Box::new(move |resource| {
         Box::pin(memory.around(async move { release(resource).await.into_release() }))
@@ -91,7 +103,7 @@ where
         resource,
         release: Mutex::new(release),
         home: Home::here(),
-        location: Location::caller(),
+        location,
         into_obligation,
     }))
 }
@@ -155,18 +167,18 @@ impl<R> Deferred<R> {
     ///
     /// Safe: a cancellation does not reach the release. If this is dropped half-way, the boundary
     /// around runs the half-run release to its end.
-    pub async fn close(mut self) -> Result<(), BoxError> {
+    pub fn close(mut self) -> impl Future<Output = Result<(), BoxError>> {
         let held = self.0.take().expect("taken only by what consumes it");
         let (home, obligation) = (held.into_obligation)(held);
         let end = Close {
             home,
             obligation: Some(obligation),
         };
-        match end.await {
+        end.map(|end| match end {
             End::Returned(released) => released,
             End::Panicked(panic) => panic.resume(),
             End::Cut(error) => Err(error),
-        }
+        })
     }
 
     /// Gives the resource back, to be released by the caller.
@@ -294,16 +306,8 @@ where
     LF: Future + Send + 'static,
     LF::Output: IntoRelease,
 {
-    let boundary = CancelScope::new();
-    async move {
-        let inside = async {
-            let resource = shield(acquire).await?;
-            use_(defer(resource, release)).await
-        };
-        match boundary.enter(inside).await {
-            Ok(outcome) => outcome,
-            // Nobody has a handle: a boundary around took it for forgotten.
-            Err(_) => misplaced(),
-        }
-    }
+    let caller = Location::caller();
+    let inside =
+        shield(acquire).and_then(move |resource| use_(defer_at(caller, resource, release)));
+    Section::new(CancelScope::new(), inside).into_value()
 }

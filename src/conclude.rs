@@ -69,17 +69,67 @@ impl<E: fmt::Debug + Send> Drop for Heir<E> {
 }
 
 /// Calls and runs a body; its error is recorded like that of a child, before its future is
-/// dropped.
-pub(crate) async fn body<R, E, H, F, Fut>(book: Arc<Book<E>>, handle: H, body: F) -> Option<R>
+/// dropped, which is left to who polls this.
+///
+/// The type is hidden, or else the compiler could not say of some that they are `Send`: it would have to
+/// find the bounds of `Body` true without the lifetimes in `E`.
+pub(crate) fn body<R, E, H, F, Fut>(
+    book: Arc<Book<E>>,
+    handle: H,
+    body: F,
+) -> impl Future<Output = Option<R>>
 where
     F: FnOnce(H) -> Fut,
     Fut: Future<Output = Result<R, E>>,
 {
-    match body(handle).await {
-        Ok(value) => Some(value),
-        Err(error) => {
-            fail(&book, error);
-            None
+    let progress = Progress::Closure { handle, body };
+    Body { book, progress }
+}
+
+pin_project! {
+    struct Body<H, F, Fut, E> {
+        book: Arc<Book<E>>,
+        #[pin]
+        progress: Progress<H, F, Fut>,
+    }
+}
+
+pin_project! {
+    /// Either the closure or its future, in the same place.
+    #[project = Now]
+    #[project_replace = Before]
+    enum Progress<H, F, Fut> {
+        Closure { handle: H, body: F },
+        Future { #[pin] future: Fut },
+        Called,
+    }
+}
+
+impl<R, E, H, F, Fut> Future for Body<H, F, Fut, E>
+where
+    F: FnOnce(H) -> Fut,
+    Fut: Future<Output = Result<R, E>>,
+{
+    type Output = Option<R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        let mut this = self.project();
+        loop {
+            match this.progress.as_mut().project() {
+                Now::Future { future } => {
+                    return future.poll(cx).map(|result| {
+                        let failed = |error| fail(this.book, error);
+                        result.map_err(failed).ok()
+                    });
+                }
+                Now::Closure { .. } => {}
+                Now::Called => panic!("a body was polled again after it had panicked"),
+            }
+            let before = this.progress.as_mut().project_replace(Progress::Called);
+            if let Before::Closure { handle, body } = before {
+                let future = body(handle);
+                this.progress.set(Progress::Future { future });
+            }
         }
     }
 }

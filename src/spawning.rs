@@ -327,8 +327,9 @@ macro_rules! spawning {
                 O: IntoOutcome<E>,
             {
                 let (feed, produced) = crate::produce::channel(capacity);
-                let future = producer(feed);
-                let child = async move { future.await.into_outcome().map(drop) };
+                let child = futures_util::FutureExt::map(producer(feed), |outcome: O| {
+                    outcome.into_outcome().map(drop)
+                });
                 let info = spawning::info(None, Location::caller());
                 produced(self.spawn_as(info, Ask::Queue, child))
             }

@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use futures_util::FutureExt;
+
 use crate::{
     carry::Luggage,
     error::{IntoOutcome, NotStarted, StartError},
@@ -57,13 +59,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The future of `start`. `counted`: the child runs on the runtime.
-pub(crate) async fn start<V, E, O, F, Fut, S>(
+pub(crate) fn start<V, E, O, F, Fut, S>(
     info: Info,
     counted: bool,
     child: F,
     pack: impl FnOnce(&Info) -> Luggage,
     spawn: S,
-) -> Result<V, StartError<E>>
+) -> impl Future<Output = Result<V, StartError<E>>>
 where
     E: fmt::Debug,
     F: FnOnce(Started<V>) -> Fut,
@@ -101,15 +103,16 @@ where
         };
         wait.await.map(|()| lock(&value).take())
     };
-    let outcome = Drive::new(node.clone(), body).await;
-    node.resume_panic();
-    match outcome {
-        Outcome::Value(Ok(Some(value))) => Ok(value),
-        Outcome::Value(Err(error)) => Err(error),
-        Outcome::Value(Ok(None)) | Outcome::Dropped | Outcome::Misplaced => {
-            Err(StartError(NotStarted::Cancelled))
+    Drive::new(node.clone(), body).map(move |outcome| {
+        node.resume_panic();
+        match outcome {
+            Outcome::Value(Ok(Some(value))) => Ok(value),
+            Outcome::Value(Err(error)) => Err(error),
+            Outcome::Value(Ok(None)) | Outcome::Dropped | Outcome::Misplaced => {
+                Err(StartError(NotStarted::Cancelled))
+            }
         }
-    }
+    })
 }
 
 /// Waits until the child has started, or ended before that.

@@ -110,8 +110,7 @@ pub fn move_on_after<F: Future>(
     after: Duration,
     future: F,
 ) -> impl Future<Output = Option<F::Output>> {
-    let limited = timeout(after, future);
-    async move { limited.await.ok() }
+    timeout(after, future).map(Result::ok)
 }
 
 #[track_caller]

@@ -27,7 +27,8 @@ mod lines;
 mod locks;
 #[path = "memory/nothing_left.rs"]
 mod nothing_left;
-
+#[path = "memory/sizes.rs"]
+mod sizes;
 #[path = "memory/watch.rs"]
 mod watch;
 

@@ -56,7 +56,9 @@ where
     let futures: Vec<F> = futures.into_iter().collect();
     group(async move |g: TaskGroup<'static, E>| {
         let spawn = |future| g.spawn_as(spawning::info(None, caller), Ask::Queue, future);
-        let handles: Vec<_> = futures.into_iter().map(spawn).collect();
+        // Not collected: that would take over the memory of the futures, and keep it until the end.
+        let mut handles = Vec::with_capacity(futures.len());
+        handles.extend(futures.into_iter().map(spawn));
         let mut values = Vec::with_capacity(handles.len());
         for handle in handles {
             match handle.await {

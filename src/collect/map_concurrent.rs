@@ -21,6 +21,7 @@ use std::{
 };
 
 use futures_core::Stream;
+use futures_util::FutureExt;
 use pin_project_lite::pin_project;
 
 use super::{Ending, ending, items::IntoItems};
@@ -200,10 +201,10 @@ where
                     let number = *this.next;
                     *this.next += 1;
                     *this.outstanding += 1;
-                    let child = async move {
-                        let output = Some((number, future.await));
+                    let child = future.map(move |output| {
+                        let output = Some((number, output));
                         Ok(Letter { output, desk })
-                    };
+                    });
                     let info = spawning::info(None, this.caller);
                     drop(group.spawn_as(info, Ask::Queue, child));
                 }

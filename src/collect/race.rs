@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, fmt, future::Future, panic::Location, sync::Arc};
 
+use futures_util::FutureExt;
+
 use crate::{
     cancel::CancelReason,
     error::{Failure, GroupError},
@@ -41,10 +43,7 @@ where
     group(async move |g: TaskGroup<'static, Infallible>| {
         for future in futures {
             let (shared, line) = (shared.clone(), g.clone());
-            let entrant = async move {
-                let outcome = future.await;
-                arrive(&shared, &line, caller, outcome);
-            };
+            let entrant = future.map(move |outcome| arrive(&shared, &line, caller, outcome));
             drop(g.spawn_as(spawning::info(None, caller), Ask::Queue, entrant));
         }
         Ok(())
@@ -115,7 +114,7 @@ where
     T: Send + 'static,
 {
     let shared = finish::<T, Infallible>();
-    let entrants = futures.into_iter().map(|future| async { Ok(future.await) });
+    let entrants = futures.into_iter().map(|future| future.map(Ok));
     let ended = start(entrants.collect(), Location::caller(), &shared);
     async move {
         let ended = ended.await;

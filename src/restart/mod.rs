@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, future::select, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, future::select, stream::FuturesUnordered};
 use log::Level;
 
 use crate::{
@@ -228,8 +228,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         O: IntoOutcome<E>,
     {
         let boxed = move || -> Pin<Box<dyn Future<Output = Result<(), E>> + Send>> {
-            let run = factory();
-            Box::pin(async move { run.await.into_outcome().map(drop) })
+            Box::pin(factory().map(|outcome| outcome.into_outcome().map(drop)))
         };
         self.children.push(Member {
             name: name.into().into(),
