@@ -105,7 +105,7 @@ pin_project! {
     impl<F> PinnedDrop for Wrapped<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let dropped = Frame::Node(this.node).catch(|| this.future.set(None));
+            let dropped = Frame::Foreign(this.node).catch(|| this.future.set(None));
             match dropped {
                 Err(payload) if std::thread::panicking() => panics::discard(payload),
                 Err(payload) => resume_unwind(payload),
@@ -121,7 +121,7 @@ impl<F: Future> Future for Wrapped<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let future = this.future.as_pin_mut().expect("dropped only with this");
-        let polled = Frame::Node(this.node).catch(|| future.poll(cx));
+        let polled = Frame::Foreign(this.node).catch(|| future.poll(cx));
         polled.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         node::{Deadline, Kind, Node, Plan},
         watch::Watch,
     },
+    panics,
     time::Instant,
 };
 
@@ -333,6 +334,9 @@ pub(crate) fn conclude<T>(
 
 /// The advice of what cannot return an error.
 pub(crate) fn misplaced() -> ! {
+    if context::blocks_while_cancelled() {
+        panics::interrupt();
+    }
     panic!(
         "a future with a deadline or cancel scope was kept, and polled outside of the boundary in \
          which it was first polled or after that had given it up: await it where it was started, \

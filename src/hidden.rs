@@ -26,6 +26,9 @@ pub(crate) fn pass_on<E: fmt::Debug>(error: GroupError<E>) {
 /// The hidden group of `what` was cancelled from above, or polled out of place.
 pub(crate) async fn without_value<E: fmt::Debug, T>(what: &str, error: GroupError<E>) -> T {
     pass_on(error);
+    if context::blocks_while_cancelled() {
+        panics::interrupt();
+    }
     if context::is_cancelled() {
         // Dropped here by the one who cancelled.
         return pending().await;

@@ -19,6 +19,19 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// What to call with each [`Suppressed`] failure.
 pub(crate) type SuppressedHook = Arc<dyn Fn(&Suppressed) + Send + Sync>;
 
+/// What unwinds a blocking closure whose task is cancelled, where it waits for something that ends without a
+/// value, and has no error to return.
+struct Interrupt;
+
+/// Without the panic hook: nothing has gone wrong.
+pub(crate) fn interrupt() -> ! {
+    resume_unwind(Box::new(Interrupt))
+}
+
+pub(crate) fn is_interrupt(payload: &Payload) -> bool {
+    payload.is::<Interrupt>()
+}
+
 /// Runs code of the user. What a panic leaves behind is dropped or reported, never used again,
 /// which is why unwind safety is asserted here and nowhere else.
 #[inline]

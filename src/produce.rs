@@ -44,6 +44,8 @@ impl<T> fmt::Debug for Feed<T> {
 pub struct Produced<T> {
     items: Pin<Box<Receiver<T>>>,
     child: Option<JoinHandle<()>>,
+    /// How it has ended, until the stream has told.
+    error: Option<JoinError>,
 }
 
 /// Both ends of a stream, with the handle still to come.
@@ -56,6 +58,7 @@ pub(crate) fn channel<T>(capacity: usize) -> (Feed<T>, impl FnOnce(JoinHandle<()
     let produced = move |child| Produced {
         items: Box::pin(receiver),
         child: Some(child),
+        error: None,
     };
     (Feed(sender), produced)
 }
@@ -64,15 +67,20 @@ impl<T> Stream for Produced<T> {
     type Item = Result<T, JoinError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(item) = ready!(self.items.as_mut().poll_next(cx)) {
+        if let Poll::Ready(Some(item)) = self.items.as_mut().poll_next(cx) {
             return Poll::Ready(Some(Ok(item)));
         }
-        let Some(child) = &mut self.child else {
-            return Poll::Ready(None);
-        };
-        let ended = ready!(Pin::new(child).poll(cx));
-        self.child = None;
-        Poll::Ready(ended.err().map(Err))
+        // Also while the channel is open: its other end may be forgotten, or somewhere else.
+        if let Some(child) = &mut self.child {
+            let ended = ready!(Pin::new(child).poll(cx));
+            self.child = None;
+            self.error = ended.err();
+            // What it gave last may have come since.
+            if let Ok(item) = self.items.try_recv() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+        }
+        Poll::Ready(self.error.take().map(Err))
     }
 }
 

@@ -119,7 +119,12 @@ fn within<F: Future>(
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
     Within::new(deadline, future).map(|(node, outcome)| {
-        // Nobody else has a handle, so what this scope caused was its deadline.
-        cancel::conclude(node.as_ref(), outcome).map_err(|_| TimedOut(()))
+        // Nobody else has a handle, so what this scope caused was its deadline. What it did not cause
+        // nobody can be told of.
+        let limited = cancel::conclude(node.as_ref(), outcome);
+        limited.map_err(|reason| match reason {
+            Some(_) => TimedOut(()),
+            None => cancel::misplaced(),
+        })
     })
 }

@@ -149,12 +149,12 @@ impl Node {
         let chunks = {
             let mut inside = self.inside.lock();
             inside.ledger.settle_peak(&self.count);
-            match self.count.wait() {
-                true => inside.ledger.roster.chunks(),
-                false => return,
-            }
+            inside.ledger.wait(&self.count)
         };
-        chunks.iter().for_each(|chunk| chunk.cancel_daemons());
+        chunks
+            .iter()
+            .flatten()
+            .for_each(|chunk| chunk.cancel_daemons());
     }
 
     /// Children ever spawned, living now, and the most that lived at once.

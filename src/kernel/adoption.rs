@@ -221,6 +221,17 @@ impl Node {
         }
     }
 
+    /// The same for a spawned child, which counts out next. Its opener is not woken for this, but by the
+    /// last that counts out: it would look through all that is linked for each of them.
+    pub(super) fn depart_uncounted(&self) {
+        if let Some(parent) = self.unlink() {
+            // For the inline children of an orphan nobody counts.
+            if parent.raise(0) & ORPHAN != 0 {
+                settle(parent);
+            }
+        }
+    }
+
     /// Something below has ended: tells who waits for that. A closing opener raised its flag
     /// before it looked, so either it saw what is below without this one, or it is woken.
     ///
@@ -250,7 +261,7 @@ impl Node {
             self.doom_if_cancelled();
             let old = inside.register(waker);
             inside.ledger.settle_peak(&self.count);
-            let daemons = self.count.wait().then(|| inside.ledger.roster.chunks());
+            let daemons = inside.ledger.wait(&self.count);
             (old, daemons, inline_among(self, &inside, false))
         };
         drop(old);
@@ -374,8 +385,34 @@ impl AtEnd {
 /// was.
 pub(super) fn orphaned_poll_ends(node: Arc<Node>) {
     inline_subs(&node, true).into_iter().for_each(orphan_all);
+    for child in inline_orphans(&node) {
+        inline_subs(&child, true).into_iter().for_each(orphan_all);
+        settle(child);
+    }
     lose_inline_children(&node);
     settle(node);
+}
+
+/// The inline children of a scope whose nodes were orphaned with it.
+fn inline_orphans(node: &Node) -> Vec<Arc<Node>> {
+    if node.kind != Kind::Scope {
+        return Vec::new();
+    }
+    let inside = node.inside.lock();
+    let subs = inside.subs.iter().map(|(_, sub)| sub);
+    subs.filter(|sub| sub.kind == Kind::Task && sub.is_orphan())
+        .cloned()
+        .collect()
+}
+
+/// Does a poll go on that may open something in this orphan? That of a scope covers those of its
+/// inline children, and its end settles them if it was orphaned meanwhile.
+fn may_be_polled(node: &Node) -> bool {
+    let scope = node
+        .parent()
+        .filter(|parent| node.kind == Kind::Task && parent.kind == Kind::Scope);
+    node.is_being_polled()
+        || scope.is_some_and(|scope| scope.is_orphan() && scope.is_being_polled())
 }
 
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.
@@ -385,7 +422,7 @@ fn settle(mut node: Arc<Node>) {
             let mut inside = node.inside.lock();
             // The inline children of a scope are its own memory and end with it.
             let living = node.kind != Kind::Scope && node.count.living() > 0;
-            if node.has(ENDED) || node.is_being_polled() || living {
+            if node.has(ENDED) || may_be_polled(&node) || living {
                 return;
             }
             if !inside.subs.is_empty() {

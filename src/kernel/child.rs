@@ -241,7 +241,7 @@ fn rest<T>(cell: &CellRef, phase: &mut Phase, cx: &mut Context<'_>) -> Next {
                 if poll_drained(&node, cx, || {}).is_pending() {
                     return Next::Return(Poll::Pending);
                 }
-                node.depart();
+                node.depart_uncounted();
             }
             *phase = Phase::Done;
             leave::<T>(cell, end, end == End::Value);

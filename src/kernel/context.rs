@@ -24,7 +24,9 @@ pub(crate) enum Frame<'a> {
     Node(&'a Arc<Node>),
     /// The inside of a spawned child, whose node is made when something links to it.
     Child(&'a Spot<'a>),
-    /// A blocking closure of the child that owns this node.
+    /// A task of somebody else, to which this boundary was carried.
+    Foreign(&'a Arc<Node>),
+    /// A blocking closure of the child that owns this node, or a thread to which it was carried.
     Blocking(&'a Arc<Node>),
     /// The first poll inside a boundary whose node is made when something asks for it.
     Lazy(&'a Lazy<'a>),
@@ -49,7 +51,9 @@ impl Frame<'_> {
         match self {
             #[cfg(feature = "testing")]
             Frame::Runtime(_) => None,
-            Frame::Node(node) | Frame::Blocking(node) => Some((*node).clone()),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => {
+                Some((*node).clone())
+            }
             Frame::Child(spot) => Some(spot.node()),
             Frame::Lazy(lazy) => Some(lazy.node().clone()),
         }
@@ -60,7 +64,9 @@ impl Frame<'_> {
         match self {
             #[cfg(feature = "testing")]
             Frame::Runtime(_) => None,
-            Frame::Node(node) | Frame::Blocking(node) => Some((*node).clone()),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => {
+                Some((*node).clone())
+            }
             Frame::Child(spot) => Some(spot.nearest_node()),
             Frame::Lazy(lazy) => match lazy.made_node() {
                 Some(node) => Some(node.clone()),
@@ -73,7 +79,9 @@ impl Frame<'_> {
         match self {
             #[cfg(feature = "testing")]
             Frame::Runtime(runtime) => f(runtime),
-            Frame::Node(node) | Frame::Blocking(node) => node.with_runtime(f),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => {
+                node.with_runtime(f)
+            }
             Frame::Child(spot) => spot.group().with_runtime(f),
             Frame::Lazy(lazy) => with_runtime_of(lazy.outer(), f),
         }
@@ -83,7 +91,7 @@ impl Frame<'_> {
         match self {
             #[cfg(feature = "testing")]
             Frame::Runtime(_) => false,
-            Frame::Node(node) | Frame::Blocking(node) => node.is_cancelled(),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => node.is_cancelled(),
             Frame::Child(spot) => spot.is_cancelled(),
             Frame::Lazy(lazy) => lazy.is_cancelled(),
         }
@@ -93,7 +101,9 @@ impl Frame<'_> {
         match self {
             #[cfg(feature = "testing")]
             Frame::Runtime(_) => false,
-            Frame::Node(node) | Frame::Blocking(node) => node.is_shutting_down(),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => {
+                node.is_shutting_down()
+            }
             Frame::Child(spot) => spot.is_shutting_down(),
             Frame::Lazy(lazy) => match lazy.made_node() {
                 Some(node) => node.is_shutting_down(),
@@ -120,7 +130,7 @@ impl Frame<'_> {
             #[cfg(feature = "testing")]
             Frame::Runtime(_) => None,
             Frame::Child(spot) => spot.name(),
-            Frame::Node(node) | Frame::Blocking(node) => node.task_name(),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => node.task_name(),
             Frame::Lazy(lazy) => match lazy.outer()? {
                 Frame::Child(spot) => spot.name().or_else(|| spot.group().task_name()),
                 outer => outer.task_name(),
@@ -196,6 +206,28 @@ pub(crate) fn runtime() -> Runtime {
 /// Is a request to cancel visible to the code that runs now?
 pub(crate) fn is_cancelled() -> bool {
     with(|frame| frame.is_some_and(Frame::is_cancelled))
+}
+
+/// Is the code that runs now about to be dropped at its await, for a request that is visible to it? Not
+/// if it blocks its thread, or is the task of somebody else: then whatever it waits for has to come to an
+/// end.
+pub(crate) fn is_about_to_be_dropped() -> bool {
+    with(|frame| !is_carried(frame)) && is_cancelled()
+}
+
+/// Does it block its thread, though a request is visible to it?
+pub(crate) fn blocks_while_cancelled() -> bool {
+    with(|frame| matches!(frame, Some(Frame::Blocking(node)) if node.is_cancelled()))
+}
+
+/// Does a task of somebody else run it?
+pub(super) fn is_foreign() -> bool {
+    with(|frame| matches!(frame, Some(Frame::Foreign(_))))
+}
+
+/// Is the boundary around polled by somebody else, and not by who polls the code that runs now?
+pub(super) fn is_carried(frame: Option<&Frame<'_>>) -> bool {
+    matches!(frame, Some(Frame::Foreign(_) | Frame::Blocking(_)))
 }
 
 /// Is the code that runs now asked to come to an end?

@@ -89,7 +89,8 @@ impl Count {
         }
     }
 
-    /// Takes a child out; true if somebody waits and none but daemons are left.
+    /// Takes a child out; true if somebody waits and none but daemons are left, or for a daemon, nobody:
+    /// the others have been told.
     ///
     /// Release: what the child did comes before the end of its boundary. Acquire: the last child
     /// carries what the others did.
@@ -98,19 +99,15 @@ impl Count {
     pub(crate) fn leave(&self, daemon: bool) -> bool {
         // Two calls, so that the one of most children is made with a constant.
         match daemon {
-            true => self.take_out(DAEMON),
-            false => self.take_out(CHILD),
+            true => self.take_out(DAEMON) == WAITING,
+            false => self.take_out(CHILD) & (DAEMON - 1) == WAITING,
         }
     }
 
     #[inline(always)]
-    fn take_out(&self, one: u64) -> bool {
-        let left = self
-            .left
-            .word
-            .fetch_sub(one, Ordering::AcqRel)
-            .wrapping_sub(one);
-        left & (DAEMON - 1) == WAITING
+    fn take_out(&self, one: u64) -> u64 {
+        let before = self.left.word.fetch_sub(one, Ordering::AcqRel);
+        before.wrapping_sub(one)
     }
 
     /// Exact under the lock of the node: without it, who waits may add up between the two looks.

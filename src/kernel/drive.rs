@@ -154,6 +154,7 @@ impl<F: Future> Body<F> {
             if node.kind != Kind::Cancel {
                 node.link();
             }
+            node.link_carried();
             node.activate();
             if node.kind.returns_errors() {
                 threads::count(Event::Opened);
@@ -173,7 +174,8 @@ impl<F: Future> Body<F> {
         if orphan || *this.misplaced {
             node.cut_off();
         }
-        let forbidden = orphan || *this.misplaced;
+        let misplaced = *this.misplaced;
+        let forbidden = orphan || misplaced;
         if let Phase::Running = this.phase {
             // An ancestor has forbidden further polls of an orphan.
             if *this.polled && (orphan || node.may_drop_inner()) {
@@ -198,6 +200,7 @@ impl<F: Future> Body<F> {
             Closing {
                 forbidden,
                 in_place,
+                misplaced,
             },
             cx,
         )
@@ -269,6 +272,7 @@ impl<F: Future> Body<F> {
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<F::Output>> {
         let _polling = Polling(Some(node));
+        node.link_carried();
         let this = self.as_mut().project();
         // That poll dropped the future itself, as the time was over.
         if matches!(polled, Ok(Poll::Pending)) && this.inner.is_none() {
@@ -281,6 +285,7 @@ impl<F: Future> Body<F> {
         let how = Closing {
             forbidden: false,
             in_place: true,
+            misplaced: false,
         };
         self.close(node, how, cx)
     }
@@ -291,6 +296,8 @@ struct Closing {
     /// It is an orphan, or was polled where it does not belong: its value is dropped.
     forbidden: bool,
     in_place: bool,
+    /// It is not in place, or was not in an earlier poll.
+    misplaced: bool,
 }
 
 /// The poll of a boundary whose body is gone. Apart from `poll`, so that a deep nest of bodies
@@ -322,26 +329,40 @@ fn poll_closing<T>(
         }
         // A real error is returned even if an ancestor is cancelled; everything else stays
         // pending until that ancestor drops the code around.
-        let absorbs = node.kind == Kind::Run || !node.is_cancelled_from_above();
-        if value.is_some() || node.has_failed() || absorbs || !how.in_place {
+        if value.is_some() || node.has_failed() || !how.in_place || !parks(node) {
             let value = value.take();
             *phase = Phase::Done;
             return Poll::Ready(match value {
                 Some(value) => Outcome::Value(value),
-                None if !how.in_place => Outcome::Misplaced,
+                None if how.misplaced => Outcome::Misplaced,
                 None => Outcome::Dropped,
             });
         }
         *phase = Phase::Parked;
     }
     match phase {
-        Phase::Parked if how.in_place => Poll::Pending,
+        Phase::Parked if how.in_place && parks(node) => Poll::Pending,
         Phase::Parked => {
             *phase = Phase::Done;
-            Poll::Ready(Outcome::Misplaced)
+            Poll::Ready(match how.in_place {
+                true => Outcome::Dropped,
+                false => Outcome::Misplaced,
+            })
         }
         _ => panic!("the future of a boundary was polled again after it had returned"),
     }
+}
+
+/// Is it cancelled from above, and what awaits it about to be dropped for that? Not if it is awaited inside
+/// of a shield, or of a release, that has not been around when it was opened. And not by a thread that is
+/// blocked, or the task of somebody else; there, what has no error for that parks all the same, since a task
+/// can be dropped.
+fn parks(node: &Node) -> bool {
+    if node.kind == Kind::Run || !node.is_cancelled_from_above() {
+        return false;
+    }
+    let without_error = node.kind == Kind::Cancel && context::is_foreign();
+    without_error || context::is_about_to_be_dropped()
 }
 
 /// A poll of a boundary, which ends on every way out. The poll of a scope covers those of its body

@@ -54,7 +54,7 @@ impl<T> Claim<T> {
             End::Value => Poll::Ready(End::Value),
             // The awaiter is cancelled too, often by this very failure: it is about to be dropped
             // at this await, and must not take the end of the child for an error of its own.
-            _ if context::is_cancelled() => Poll::Pending,
+            _ if context::is_about_to_be_dropped() => Poll::Pending,
             end => Poll::Ready(end),
         }
     }

@@ -15,7 +15,7 @@ use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use super::{
     atomic::Lock,
-    claims::{CellRef, Hold},
+    claims::{CellRef, Hold, Walk},
     count::Count,
     queue::Queue,
     roster::{self, Roster},
@@ -35,6 +35,8 @@ pub(crate) struct Ledger {
     peak: usize,
     /// How many more may enter before the next look at who left.
     slack: usize,
+    /// How many had been spawned when daemons were last asked to end.
+    dismissed: u64,
 }
 
 struct Limit {
@@ -179,6 +181,16 @@ impl Ledger {
         count.enter(daemon);
         self.spawned += 1;
         threads::count(threads::Event::Spawned);
+    }
+
+    /// From now on the last child tells. If only daemons live: the chunks in which they are to be asked to
+    /// end, by a walk outside the lock; once, unless somebody has come since.
+    pub(super) fn wait(&mut self, count: &Count) -> Option<Vec<Walk>> {
+        let walk = count.wait() && self.dismissed < self.spawned;
+        walk.then(|| {
+            self.dismissed = self.spawned;
+            self.roster.chunks()
+        })
     }
 
     /// Under a limit: a child that was not admitted stands in line.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     atomic::Ordering,
-    node::{BLOCKS, ENDED, INNER, LINKED, Node, USED},
+    node::{BLOCKS, CARRIED, ENDED, INNER, LINKED, Node, USED},
     roots,
 };
 use crate::cancel::CancelKind;
@@ -60,6 +60,13 @@ impl Node {
                 super::requests::propagate(node);
             }
             node = parent;
+        }
+    }
+
+    /// Links a cancel scope that is polled elsewhere than its parent: nobody else would wake it for a request.
+    pub(super) fn link_carried(self: &Arc<Self>) {
+        if self.has(CARRIED) {
+            self.link();
         }
     }
 

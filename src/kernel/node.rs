@@ -73,6 +73,9 @@ pub(super) const HANDED: u32 = 1 << 18;
 /// A blocking closure of the child may run. Follows `hold` and `release`; only shown.
 pub(super) const BLOCKS: u32 = 1 << 19;
 
+/// Opened in a task or thread to which the parent was carried, so it is not polled where that is.
+pub(super) const CARRIED: u32 = 1 << 20;
+
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -247,7 +250,15 @@ impl Node {
         }
         let runtime = context::runtime();
         self.fix_deadline(&runtime);
+        self.note_carried(context::with(context::is_carried));
         self.settle_at(context::node(), runtime)
+    }
+
+    /// Before it is linked.
+    pub(super) fn note_carried(&self, carried: bool) {
+        if carried {
+            self.raise(CARRIED);
+        }
     }
 
     pub(super) fn settle_at(&self, parent: Option<Arc<Node>>, runtime: Runtime) -> bool {

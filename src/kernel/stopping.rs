@@ -46,6 +46,12 @@ impl Node {
             }
             inside.grace_end = Some(end);
         }
+        // Who began the one around, if that ends before, wakes them.
+        let around = self.graced_around();
+        let ends = |node: &Arc<Node>| node.inside.lock().grace_end;
+        if around.and_then(ends).is_some_and(|earlier| earlier <= end) {
+            return;
+        }
         let mut work = vec![self.clone()];
         while let Some(node) = work.pop() {
             if node.kind == Kind::Release {

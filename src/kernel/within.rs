@@ -212,6 +212,7 @@ impl<'a> Lazy<'a> {
             };
             let node = Node::new(Kind::Cancel, self.location, plan);
             let runtime = context::runtime_of(self.outer);
+            node.note_carried(context::is_carried(self.outer));
             node.settle_at(self.outer.and_then(Frame::node), runtime);
             node.activate();
             node.poll_begins();
@@ -268,7 +269,13 @@ impl<'a> Lazy<'a> {
             None => true,
             #[cfg(feature = "testing")]
             Some(Frame::Runtime(_)) => true,
-            Some(Frame::Lazy(_) | Frame::Node(_) | Frame::Child(_) | Frame::Blocking(_)) => false,
+            Some(
+                Frame::Lazy(_)
+                | Frame::Node(_)
+                | Frame::Child(_)
+                | Frame::Foreign(_)
+                | Frame::Blocking(_),
+            ) => false,
         }
     }
 }

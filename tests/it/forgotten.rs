@@ -344,6 +344,35 @@ fn what_a_body_opens_after_it_was_left_behind_itself_is_accounted_for() {
     });
 }
 
+/// The poll of a scope covers those of its inline children.
+#[test]
+fn what_an_inline_child_opens_after_its_scope_was_left_behind_is_accounted_for() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let (here, around) = opened().await;
+            let mut inner = Box::pin(here.wrap(scope(async |s| {
+                s.spawn(async {
+                    let _never = ledger.deferred("never", secs(2));
+                    drop(around);
+                    let late = group(async |_| {
+                        let _guard = ledger.deferred("guard", secs(2));
+                        done()
+                    });
+                    late.await.map_err(|_| Oops("late"))
+                });
+                done()
+            })));
+            assert!(poll_once(&mut inner).await.is_pending());
+            mem::forget(inner);
+            done()
+        })
+        .await;
+        outcome.unwrap();
+        ledger.expect(&[(0, "guard releasing"), (2000, "guard released")]);
+    });
+}
+
 /// Rule 14: left behind in the poll that ends it, it still has an opener that is told.
 #[test]
 fn the_panic_of_a_body_that_has_left_itself_behind_resumes_in_its_opener() {

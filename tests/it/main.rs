@@ -7,6 +7,7 @@ mod support;
 
 mod adoption;
 mod as_completed;
+mod awaited_inside;
 mod blocking;
 mod boundaries;
 mod collect;
@@ -31,6 +32,7 @@ mod logs;
 mod logs_panicking;
 mod map_concurrent;
 mod misuse;
+mod openers;
 mod peers;
 mod peers_threads;
 mod produced;

@@ -188,7 +188,7 @@ fn an_opening_or_a_handle_that_has_returned_panics_when_it_is_polled_again() {
 
 /// Rule 8: begun in one child, polled in its sibling, and then where it was begun.
 #[test]
-fn a_shield_or_a_bracket_that_was_polled_elsewhere_panics_where_it_belongs() {
+fn what_has_no_error_and_was_polled_elsewhere_panics_where_it_belongs() {
     async fn comes_back<F>(future: F) -> String
     where
         F: Future<Output = ()> + Send + 'static,
@@ -228,7 +228,19 @@ fn a_shield_or_a_bracket_that_was_polled_elsewhere_panics_where_it_belongs() {
             );
             used.await.unwrap();
         };
-        for text in [comes_back(shielded).await, comes_back(bracketed).await] {
+        let limited = async {
+            let held = timeout(secs(100), async {
+                let _guard = defer((), async |()| sleep(secs(3)).await);
+                pending::<()>().await;
+            });
+            held.await.unwrap();
+        };
+        let texts = [
+            comes_back(shielded).await,
+            comes_back(bracketed).await,
+            comes_back(limited).await,
+        ];
+        for text in texts {
             let advice = "await it where it was started, or start it anew";
             assert!(text.contains(advice), "{text}");
         }

@@ -4,12 +4,13 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
+use std::{future::pending, mem};
 
 use futures_util::{StreamExt, TryStreamExt};
 use headcount::{group, run, scope, time::sleep, timeout};
 
 use crate::support::{
-    Census, Ledger, Named, Oops, SEEDS, done, ok, on_workers, secs, sim, yield_now,
+    Census, Ledger, Named, Oops, SEEDS, done, ok, on_workers, poll_once, secs, sim, yield_now,
 };
 
 #[test]
@@ -185,6 +186,56 @@ fn the_next_item_may_be_awaited_under_a_timeout_again_and_again() {
                 }
             }
             assert!(expired >= 3);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+/// Its other end is in memory that is forgotten.
+#[test]
+fn the_stream_of_a_forgotten_scope_ends_with_an_error() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            let (send, receive) = async_channel::bounded(1);
+            let mut forgotten = Box::pin(scope(async |s| {
+                let items = s.spawn_stream::<(), _, _, _>(1, async |_feed| {
+                    pending::<Result<(), Oops>>().await
+                });
+                send.send(items).await.unwrap();
+                pending::<Result<(), Oops>>().await
+            }));
+            assert!(poll_once(&mut forgotten).await.is_pending());
+            let mut items = receive.recv().await.unwrap();
+            g.spawn(async move {
+                assert!(items.next().await.unwrap().unwrap_err().is_cancelled());
+                assert!(items.next().await.is_none());
+            });
+            mem::forget(forgotten);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_stream_ends_with_its_child_though_another_has_the_feed() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            let (send, receive) = async_channel::bounded(1);
+            let mut items = g.spawn_stream(4, async move |feed| {
+                for n in 1..=3 {
+                    feed.send(n).await;
+                    yield_now().await;
+                }
+                send.send(feed).await.unwrap();
+                done()
+            });
+            let _feed = receive.recv().await.unwrap();
+            for n in 1..=3 {
+                assert_eq!(items.next().await.unwrap().unwrap(), n);
+            }
+            assert!(items.next().await.is_none());
             done()
         });
         outcome.await.unwrap();

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headcount::{TaskGroup, checkpoint, defer, group, run, scope};
+use headcount::{Options, TaskGroup, checkpoint, defer, group, run, scope};
 
 use crate::support::{Census, Gate, Oops, block_on, done, on_workers, yield_now};
 
@@ -19,7 +19,16 @@ use crate::support::{Census, Gate, Oops, block_on, done, on_workers, yield_now};
 fn ten_thousand_nested_groups_are_cancelled_in_linear_time() {
     on_workers(
         "threads_deep::ten_thousand_nested_groups_are_cancelled_in_linear_time",
-        || assert_linear(false),
+        || assert_linear(Each::Waits),
+    );
+}
+
+/// Case 37, where each group has a grace, which begins with the request.
+#[test]
+fn ten_thousand_nested_groups_with_a_grace_are_cancelled_in_linear_time() {
+    on_workers(
+        "threads_deep::ten_thousand_nested_groups_with_a_grace_are_cancelled_in_linear_time",
+        || assert_linear(Each::WaitsInAGrace),
     );
 }
 
@@ -28,15 +37,23 @@ fn ten_thousand_nested_groups_are_cancelled_in_linear_time() {
 fn ten_thousand_nested_groups_release_in_linear_time() {
     on_workers(
         "threads_deep::ten_thousand_nested_groups_release_in_linear_time",
-        || assert_linear(true),
+        || assert_linear(Each::Releases),
     );
 }
 
-fn assert_linear(defers: bool) {
+/// What the groups of a chain do.
+#[derive(Clone, Copy, PartialEq)]
+enum Each {
+    Waits,
+    WaitsInAGrace,
+    Releases,
+}
+
+fn assert_linear(each: Each) {
     // Other work on the machine can only make a round worse: the best one counts.
     let round = || {
-        let short = cancel_chains(10, 1000, defers).as_secs_f64();
-        cancel_chains(1, 10_000, defers).as_secs_f64() * 10.0 / short
+        let short = cancel_chains(10, 1000, each).as_secs_f64();
+        cancel_chains(1, 10_000, each).as_secs_f64() * 10.0 / short
     };
     let best = (0..30).map(|_| round()).find(|ratio| *ratio <= 12.0);
     assert!(
@@ -48,7 +65,7 @@ fn assert_linear(defers: bool) {
 /// How long it takes from the request to the return of the outermost group, for each chain in turn.
 /// All are there before the first is cancelled, so that measures of few long and of many short
 /// chains touch the same amount of memory.
-fn cancel_chains(count: usize, depth: usize, defers: bool) -> Duration {
+fn cancel_chains(count: usize, depth: usize, each: Each) -> Duration {
     let census = Census::default();
     let elapsed = block_on(group(async |g| {
         let mut chains = Vec::new();
@@ -57,7 +74,7 @@ fn cancel_chains(count: usize, depth: usize, defers: bool) -> Duration {
             let (reached, gone, census) = (deepest.clone(), go.clone(), census.clone());
             let chain = g.spawn(async move {
                 let outcome = group(async move |g| {
-                    nest(&g, depth, defers, reached, census);
+                    nest(&g, depth, each, reached, census);
                     gone.wait().await;
                     g.cancel();
                     pending::<Result<(), Oops>>().await
@@ -82,7 +99,7 @@ fn cancel_chains(count: usize, depth: usize, defers: bool) -> Duration {
 fn nest(
     parent: &TaskGroup<'static, Oops>,
     depth: usize,
-    defers: bool,
+    each: Each,
     deepest: Gate,
     census: Census,
 ) {
@@ -91,12 +108,16 @@ fn nest(
     }
     let tracked = census.tracked();
     parent.spawn(async move {
-        let (_tracked, _deferred) = match defers {
-            false => (Some(tracked), None),
-            true => (None, Some(defer(tracked, async |_| checkpoint().await))),
+        let (_tracked, _deferred) = match each {
+            Each::Waits | Each::WaitsInAGrace => (Some(tracked), None),
+            Each::Releases => (None, Some(defer(tracked, async |_| checkpoint().await))),
         };
-        let inner = group(async move |g| {
-            nest(&g, depth - 1, defers, deepest, census);
+        let options = match each {
+            Each::WaitsInAGrace => Options::new().grace(Duration::from_secs(3600)),
+            Each::Waits | Each::Releases => Options::new(),
+        };
+        let inner = options.group(async move |g| {
+            nest(&g, depth - 1, each, deepest, census);
             pending::<Result<(), Oops>>().await
         });
         inner.await.map_err(|_| Oops("nested"))
