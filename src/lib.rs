@@ -19,8 +19,8 @@
 //!
 //! ## In the repository
 //!
-//! and not in this documentation are `examples/README.md`, `docs/performance.md`, `docs/verification.md`, `CHANGELOG.md`
-//! and `CONTRIBUTING.md`.
+//! These files are beside the source, and not in this documentation: `examples/README.md`, `docs/performance.md`,
+//! `docs/verification.md`, `CHANGELOG.md`, `CONTRIBUTING.md`, and the picture of a timeline, `docs/plots/timeline.png`.
 
 mod blocking;
 mod boundary;
