@@ -4,7 +4,8 @@
 #
 # Needs a nightly toolchain, since only it counts branches, and the llvm-profdata and llvm-cov of its LLVM (`rustc +nightly -vV`),
 # on PATH or in the variables LLVM_PROFDATA and LLVM_COV. Left out: tests/ui.rs, which runs nothing, the examples
-# of the documentation, and the modules of tests in src/.
+# of the documentation, the modules of tests in src/, and the features `timeline`, `tracing` and `task-locals` with the
+# tests that need them (`features_of_children` in .ci/run).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -32,7 +32,7 @@ programs() {
 }
 
 threads() {
-    PROGRAMS=20000 cargo test --release --test properties on_real_threads
+    PROGRAMS_SEED=$seed PROGRAMS=20000 cargo test --release --test properties on_real_threads
 }
 
 shuttle() {

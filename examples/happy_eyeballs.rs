@@ -41,7 +41,8 @@ async fn connect(
                     next.set();
                     Err(error)
                 }
-                // It goes on, beside the next.
+                // It goes on, beside the next. That is right since `attempt` does plain I/O and opens no boundary: one
+                // that was first polled under the `move_on_after` would have ended with it.
                 None => {
                     next.set();
                     attempt.await

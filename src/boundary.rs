@@ -47,6 +47,9 @@ pub struct Boundary(Arc<Node>);
 
 impl Boundary {
     /// The boundary of the code that runs now; `None` outside of any.
+    ///
+    /// In a child it is the child, and what is opened in it ends with the child; in a timeout or a cancel scope it is
+    /// that. Take it in the body of the group whose tree you want, and not further in.
     pub fn current() -> Option<Boundary> {
         context::node().map(Boundary)
     }

@@ -20,6 +20,16 @@ use crate::{
 /// In a simulation (see `testing`) the closure runs in strict hand-off with the tasks, like a
 /// blocking one.
 ///
+/// # Pieces on other threads
+///
+/// The [`Boundary`](crate::Boundary) and the values of each `Local` (feature `task-locals`) are set for the closure, on the
+/// thread of rayon that runs it. The pieces of a `par_iter` or `join` are not all run there: others run on threads that
+/// know neither. And a thread that waits for its pieces runs what it finds meanwhile, so a piece of one computation may
+/// run inside another, and see the boundary and the values of that. So read locals before, and where the
+/// boundary matters to a piece, take [`Boundary::current`](crate::Boundary::current) in the closure and
+/// [`enter`](crate::Boundary::enter) it in the piece. Do not [`defer`](crate::defer) in a piece: some other boundary, or
+/// none, would release it.
+///
 /// ```
 /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
 /// use rayon::prelude::*;

@@ -30,6 +30,34 @@ use crate::{
 ///
 /// Unlike tokio's `JoinSet` it keeps no results, and unlike `FuturesUnordered` its children run
 /// in parallel and need no polling.
+///
+/// In a struct, or in the signature of a function, the handle of a [`group`] is a `TaskGroup<'static, E>`; that of a
+/// [`run`](crate::run()) is a `TaskGroup<'env, E>`, where `'env` is how long what the children borrow lives.
+///
+/// ```
+/// # fn main() -> Result<(), headcount::GroupError<std::io::Error>> {
+/// use headcount::{TaskGroup, run};
+///
+/// struct Server<'env> {
+///     sessions: TaskGroup<'env, std::io::Error>,
+///     greeting: &'env str,
+/// }
+///
+/// impl<'env> Server<'env> {
+///     fn greet(&self, client: usize) {
+///         let greeting = self.greeting;
+///         self.sessions.spawn(async move { println!("{greeting}, {client}") });
+///     }
+/// }
+///
+/// let greeting = String::from("welcome");
+/// run(async |sessions| {
+///     let server = Server { sessions, greeting: &greeting };
+///     server.greet(1);
+///     Ok(())
+/// })
+/// # }
+/// ```
 pub struct TaskGroup<'env, E> {
     pub(crate) book: Arc<Book<E>>,
     /// `'env` must not change: children may borrow for exactly that long.

@@ -1,4 +1,26 @@
+// Of two definitions of a link the first holds: these, and not those at the end of README.md, which lead to files that
+// the documentation does not have. In the place of the picture it has one that shows nothing.
+//! [cancellation]: crate::cancellation
+//! [debugging]: crate::debugging
+//! [from asyncio]: crate::from_asyncio
+//! [recipes]: crate::recipes
+//! [streams]: crate::streams
+//! [testing]: crate::testing::guide
+//! [traces]: crate::traces
+//! [examples]: #in-the-repository
+//! [performance]: #in-the-repository
+//! [changes]: #in-the-repository
+//! [contributing]: #in-the-repository
+//! [MIT]: https://opensource.org/license/mit
+//! [Apache-2.0]: https://www.apache.org/licenses/LICENSE-2.0
+//! [timeline picture]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
+//!
 #![doc = include_str!("../README.md")]
+//!
+//! ## In the repository
+//!
+//! These files are beside the source, and not in this documentation: `examples/README.md`, `docs/performance.md`,
+//! `docs/verification.md`, `CHANGELOG.md`, `CONTRIBUTING.md`, and the picture of a timeline, `docs/plots/timeline.png`.
 
 mod blocking;
 mod boundary;

@@ -24,6 +24,9 @@ use pin_project_lite::pin_project;
 ///
 /// A value cannot be changed, only be set anew further in; what is around does not notice.
 ///
+/// In `compute` (feature `rayon`) the closure sees what was set where it was called. The pieces into which rayon splits it
+/// run on other threads too, which see nothing, or what another computation sees: read the value before, and move it in.
+///
 /// async-std's `task_local!` is another thing: a value of one task, which begins anew in each child. It
 /// works in children as in any task.
 ///

@@ -126,6 +126,9 @@ impl Options {
     /// as long as `after`: with the [tree](crate::tree()) of those who are left. And again when it has waited
     /// twice as long, and so on.
     ///
+    /// Put it on the group whose body returns first: a group whose body awaits the one that does not end is not
+    /// closing itself.
+    ///
     /// It is the opener that warns, so not while its thread is blocked: for that there is the
     /// `watchdog`.
     ///

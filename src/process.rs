@@ -39,6 +39,10 @@ struct Running {
 /// process; [`stop_on_signals`](crate::Options::stop_on_signals) ends it in order. Of another command
 /// the process alone is signalled. (So it is where there is no Unix, and it is killed there, at once.)
 ///
+/// Two things to know. A process that this one may not signal, since it runs as another user (`EPERM`), cannot be ended: it is
+/// waited for until it ends by itself, however long that takes. And a process in a group of its own that reads the terminal
+/// which it has inherited is stopped by the system (`SIGTTIN`): give it another input, such as `Stdio::null()`.
+///
 /// ```
 /// # #[cfg(unix)] {
 /// use headcount::{Process, run, spawn_process};

@@ -39,8 +39,8 @@ impl Options {
     /// SIGTERM asks, as [`shutdown(grace)`](crate::TaskGroup::shutdown) does; the second, of either
     /// kind, cancels. Needs the feature `signal`.
     ///
-    /// Made for [`run`](Options::run) in `main`; [`group`](Options::group) and
-    /// [`scope`](Options::scope) take it too.
+    /// Made for [`run`](Options::run) in `main`; [`group`](Options::group),
+    /// [`scope`](Options::scope) and [`supervise`](Options::supervise) take it too.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -70,6 +70,11 @@ impl Options {
     /// [`Shutdown`](crate::CancelKind::Shutdown) if the grace had ended, and
     /// [`Explicit`](crate::CancelKind::Explicit) with the name of the second signal as its message,
     /// `SIGINT` or `SIGTERM`, if that came first.
+    ///
+    /// When the grace has ended, the body is cancelled too. One that awaits something below, such as an inner group in which
+    /// one session does not end, is cut with it, and the result is an error. Give the inner group a
+    /// [`shutdown`](crate::TaskGroup::shutdown) with a shorter grace, so that only stragglers are cut:
+    /// [an example](crate::cancellation#a-graceful-stop).
     ///
     /// From the moment in which the body begins no signal is lost, and **from then on these two
     /// signals do not end the process by themselves, not even after the group has ended**. Signals

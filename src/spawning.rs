@@ -40,7 +40,9 @@ macro_rules! spawning {
             /// Spawns a child. It is scheduled, never polled inside this call.
             ///
             /// A child returns `Result<T, E>`, `()` or never. Its failure or panic cancels the
-            /// group. The group waits for it, whatever becomes of the handle.
+            /// group. The group waits for it, whatever becomes of the handle. For a future with another
+            /// error type than that of the group there is
+            /// [a recipe](crate::recipes#a-child-that-returns-ioresult-in-an-anyhow-group).
             ///
             /// Under a [limit](crate::Options::limit) it waits in line until a place is free. If the
             /// group has ended or is being cancelled, the future is dropped here, unpolled, and the
@@ -312,7 +314,8 @@ macro_rules! spawning {
             ///
             /// # Panics
             ///
-            /// If `capacity` is 0, or more than could be allocated anywhere.
+            /// If `capacity` is 0, or more than could be allocated anywhere. And with a panic of calling `producer`,
+            /// which happens in this call; a panic of the future that it returns is that of a child.
             #[cfg(not(loom))]
             #[track_caller]
             pub fn spawn_stream<T, O, F, Fut>(

@@ -36,6 +36,34 @@ use crate::{
 ///
 /// Clone it to spawn from children. It may be kept after the group has ended: spawning then drops
 /// the future at once.
+///
+/// It has less than a [`TaskGroup`](crate::TaskGroup):
+///
+/// | of a `TaskGroup` | here |
+/// |---|---|
+/// | `spawn`, `spawn_named` | the same, with a [`SupervisedHandle`] that has the child's error |
+/// | `cancel`, `cancel_with`, `shutdown`, `is_cancelled`, `is_shutting_down`, `stats` | the same |
+/// | `try_spawn` | [`CapacityLimiter::try_acquire`](crate::sync::CapacityLimiter::try_acquire) before `spawn`, and the permit goes into the child |
+/// | `spawn_when_free` | [`acquire`](crate::sync::CapacityLimiter::acquire) before `spawn`, likewise |
+/// | `spawn_blocking` | [`unblock`](crate::unblock()) in the child, or a [`group`](crate::group()) in it for a token |
+/// | `spawn_daemon`, `spawn_stream`, `start` | those of a [`group`](crate::group()) whose body awaits the supervised one |
+///
+/// ```
+/// # fn main() { async_std::task::block_on(async {
+/// use headcount::{supervise, sync::CapacityLimiter};
+///
+/// let places = CapacityLimiter::new(100);
+/// supervise(async |s| {
+///     match places.try_acquire() {
+///         Some(place) => drop(s.spawn(async move {
+///             let _place = place; // until the session ends
+///         })),
+///         None => { /* tell the client that there is no place */ }
+///     }
+///     Ok::<_, std::io::Error>(())
+/// })
+/// # .await.unwrap() }) }
+/// ```
 pub struct Supervisor<E> {
     book: Arc<Book<E>>,
 }

@@ -23,10 +23,11 @@ use headcount::{GroupError, Options};
 use lexopt::prelude::*;
 
 use room::Room;
-use server::serve;
+use server::{LAST_LINES, serve};
 
-/// So long a client may take for its last lines when the server stops.
-const GRACE: Duration = Duration::from_secs(5);
+/// So long the server may take to stop. Longer than its sessions have, or a client that does not read would cut
+/// who awaits the server, and not its session alone.
+const GRACE: Duration = LAST_LINES.saturating_add(Duration::from_secs(1));
 
 fn main() -> anyhow::Result<()> {
     let mut listen = None;

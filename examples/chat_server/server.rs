@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_channel::Receiver;
 use futures_util::future::{Either, select};
@@ -12,8 +13,12 @@ use headcount::{CancelScope, GroupError, cancelled, group, scope};
 use crate::room::Room;
 use crate::transport::{Incoming, Lines, Listener, Outgoing};
 
+/// So long a client may take for its last lines when the server stops. Then its session is cut.
+pub const LAST_LINES: Duration = Duration::from_secs(4);
+
 /// Serves until it is asked to stop, by a `shutdown` of a boundary around: then it accepts nobody any
-/// more, sends to each client what it has for it, and returns. The grace of the shutdown bounds that.
+/// more, sends to each client what it has for it, and returns. [`LAST_LINES`] bounds that. A shorter grace of the
+/// shutdown cuts who awaits this as well.
 ///
 /// # Errors
 ///
@@ -25,6 +30,7 @@ pub async fn serve<L: Listener>(mut listener: L, room: Room) -> Result<(), Group
             sessions.spawn_named("session", session(room.clone(), incoming, outgoing));
         }
         room.close();
+        sessions.shutdown(LAST_LINES);
         Ok(())
     })
     .await

@@ -88,7 +88,8 @@ pin_project! {
 /// # Panics
 ///
 /// If `limit` is 0. When polled: with the first panic of a future, after the others were cancelled and
-/// have ended; and if polled outside of the boundary where it was first polled.
+/// have ended; with a panic of `function` or of `items`, at once; and if polled outside of the boundary where it was
+/// first polled.
 ///
 /// # Cancel safety
 ///

@@ -60,6 +60,9 @@ impl<E> Failure<E> {
 /// assert_eq!(error.failures()[0].name(), Some("fetch"));
 /// assert!(error.to_string().starts_with("task `fetch` "));
 /// ```
+///
+/// Its text is for developers: it names the tasks and shows where in the source they were spawned. To tell users what went
+/// wrong, take the error itself, with [`first`](GroupError::first) or [`into_first`](GroupError::into_first).
 #[derive(Debug)]
 pub struct GroupError<E> {
     failures: Vec<Failure<E>>,

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! 1. A chunk of n cells starts with n children and n claims, those of the cells that are not yet
-//!    given out included, with one claim of the group, and with what invariant 6 says. Whoever
+//!    given out included, with one claim of the group, and with what invariant 6 says. That of a child
+//!    which was refused has its claim alone: no children, no group, and no claim of one. Whoever
 //!    brings the word to zero frees it.
 //! 2. The claim of a cell is given up once: by the child as it retires if it found the handle gone,
 //!    by the handle if it found the child done. So a handle may look at the cell until it left, a

@@ -3,7 +3,7 @@
 //!
 //! Invariants
 //! 1. No lock is held while a child is polled or dropped.
-//! 2. Children are dropped before the body: what the body owns outlives them.
+//! 2. When the opener is dropped, children are dropped before the body: what the body owns outlives them.
 //! 3. The inbox is closed when nobody will look any more. A child that comes later, from another
 //!    thread or from the destructor of a sibling, is dropped by who brings it: it may own a handle of
 //!    the scope, and with it the inbox, and would never be freed.

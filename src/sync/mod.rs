@@ -12,13 +12,17 @@
 //! | [`Queue::put`] | no order among producers; one that has just come may overtake | the item is dropped, and not in the queue |
 //! | [`CapacityLimiter::acquire`] | strictly who came first | loses its place in the line |
 //! | [`Mutex::lock`] | mostly who waits longest, and certainly who has waited for half a millisecond | loses its place in the line |
-//! | [`RwLock`] | writers before readers who came later | loses its place in the line |
+//! | [`RwLock`] | writers before readers who came later; of writers and upgradable readers as in a [`Mutex`] | loses its place in the line |
 //! | [`Semaphore::acquire`] | mostly who waits longest; one that has just come may overtake | loses its place in the line |
 //! | [`Barrier::wait`] | all, when the last has come | **has counted**: the others go on without it |
 //!
 //! That half millisecond is real time, under the simulator too. So there the order in which tasks
-//! get a [`Mutex`] that many want may differ from run to run with one seed, when the machine is slow.
-//! The others take no notice of time.
+//! get a [`Mutex`] that several want, or an [`RwLock`] to write or upgradably, may differ from run to run with one
+//! seed. (The locks of `async_std::sync` are these.) The others take no notice of time. For a section that
+//! replays, take a [`CapacityLimiter`] with a capacity of 1.
+//!
+//! None of them is a checkpoint when it need not wait: see rule 5 of
+//! [how to write a cancel-safe function](crate::cancellation#how-to-write-a-cancel-safe-function).
 //!
 //! A guard that a cancelled task holds is dropped with it, inside out like all that it owns.
 //!

@@ -37,6 +37,10 @@ use crate::kernel::atomic::Lock;
 ///
 /// Compared with Python's `asyncio.Queue`: `done` is `task_done`, and cannot be forgotten.
 ///
+/// A queue does not know who its consumers are, and does not tell that the last one is gone: `put` then fills it, and waits.
+/// Where the one consumer may vanish and the producer must notice, as with the lines that are still to be sent to a
+/// client, take a channel of `async-channel` instead: sending fails once the receiver is dropped.
+///
 /// ```
 /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
 /// use headcount::{group, run, sync::Queue};
