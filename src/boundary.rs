@@ -60,6 +60,10 @@ impl Boundary {
 
     /// Polls, and drops, `future` inside this boundary, wherever that happens.
     ///
+    /// When the boundary is cancelled, a group in there returns an error; a timeout, and whatever else has no
+    /// error for that, stays pending, until the task is dropped. A [`shield`](crate::shield()) that is
+    /// forgotten there half-way is waited for, for ever.
+    ///
     /// ```
     /// # fn main() -> Result<(), headcount::GroupError<std::convert::Infallible>> {
     /// use headcount::{Boundary, group, run};

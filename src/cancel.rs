@@ -226,8 +226,8 @@ impl CancelScope {
     ///
     /// Put it up before a cancellation comes. What one has reached by then stays cancelled, and the code
     /// that awaits it, which would have been dropped with it, goes on: [`enter`](CancelScope::enter) and
-    /// the groups inside return an error without a reason, or stay pending; what must return a value,
-    /// as `gather` or `bracket`, stays pending or panics.
+    /// the groups inside return an error without a reason; what has no error for that, as `timeout` or
+    /// `bracket`, stays pending or panics.
     pub fn shield(&self, on: bool) {
         self.node.set_shield(on);
     }

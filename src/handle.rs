@@ -44,7 +44,9 @@ impl fmt::Display for TaskId {
 ///
 /// A [`JoinError`] if the child was cancelled, failed or panicked. If the child's failure cancels
 /// the awaiter too (it fails the group, and the awaiter is in that group), the handle stays pending
-/// and the awaiter is dropped at this await, so one failure never turns into two.
+/// and the awaiter is dropped at this await, so one failure never turns into two. (A thread that is
+/// blocked, and the task of somebody else, to which a [`Boundary`](crate::Boundary) was carried, are not
+/// dropped, and get the error.)
 ///
 /// # Panics
 ///

@@ -33,7 +33,7 @@ impl Node {
                     node.request_kind(CancelKind::Dropped);
                     return;
                 }
-                let inner = if node.kind.is_inner() { INNER } else { 0 };
+                let inner = if node.is_inner() { INNER } else { 0 };
                 let before = node.raise(LINKED | inner);
                 if before & LINKED != 0 {
                     return;

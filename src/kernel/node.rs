@@ -101,7 +101,7 @@ impl Kind {
     }
 
     /// Is it polled as a part of its parent's body, which must not be dropped before it has drained?
-    pub(super) fn is_inner(self) -> bool {
+    fn is_inner(self) -> bool {
         !matches!(self, Kind::Task | Kind::Release | Kind::Wait)
     }
 }
@@ -252,6 +252,11 @@ impl Node {
         self.fix_deadline(&runtime);
         self.note_carried(context::with(context::is_carried));
         self.settle_at(context::node(), runtime)
+    }
+
+    /// Is it polled as a part of its parent's body? A `run` counts as one wherever it is: its thread waits.
+    pub(super) fn is_inner(&self) -> bool {
+        self.kind.is_inner() && (self.kind == Kind::Run || !self.has(CARRIED))
     }
 
     /// Before it is linked.

@@ -5,7 +5,7 @@ use std::{task::Waker, time::Duration};
 use super::{
     adoption::{inline_subs, orphan_all},
     atomic::Ordering,
-    node::{CARRIED, INNER, Node, POLLED},
+    node::{INNER, Node, POLLED},
 };
 use crate::time::Instant;
 
@@ -89,14 +89,12 @@ impl Node {
     /// is kept aside. It cannot drain by itself, so this one answers for it, and waits until it has
     /// drained before it drops what is inside (rule 21).
     ///
-    /// (Those of other tasks and threads are not polled here, and take their time.)
-    ///
     /// Not to have been polled proves nothing, since many combinators poll only who was woken. So
     /// those are woken, and are missing if no poll comes of it.
     pub(crate) fn orphan_unpolled(&self, waker: &Waker) {
         let subs = inline_subs(self, false).into_iter();
         let missing: Vec<_> = subs
-            .filter(|sub| sub.kind.is_inner() && !sub.has(POLLED | CARRIED))
+            .filter(|sub| sub.is_inner() && !sub.has(POLLED))
             .collect();
         let now = match missing.is_empty() {
             true => None,

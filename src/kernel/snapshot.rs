@@ -97,7 +97,7 @@ impl Look {
                 Kind::Wait => continue,
                 Kind::Task if !sub.is_orphan() => continue,
                 Kind::Task => left.push(sub),
-                _ => inside_runs |= sub.kind.is_inner() && sub.has(POLLING),
+                _ => inside_runs |= sub.is_inner() && sub.has(POLLING),
             }
             work.push((
                 sub.clone(),

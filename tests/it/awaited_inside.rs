@@ -222,3 +222,26 @@ fn a_thread_that_is_blocked_learns_from_a_handle_that_its_child_has_failed() {
         }
     });
 }
+
+/// What a task of somebody else has opened is no part of the body, which is dropped without it.
+#[test]
+fn a_group_forgotten_in_a_carried_boundary_keeps_no_cancelled_body_alive() {
+    sim(FEW, async || {
+        let ledger = Ledger::open();
+        let outcome = group(async |g| {
+            let here = Boundary::current().unwrap();
+            let child = ledger.forever("child");
+            let mut foreign = Box::pin(here.wrap(group(async |inner| {
+                inner.spawn(child);
+                pending::<Result<(), Oops>>().await
+            })));
+            assert!(poll_once(&mut foreign).await.is_pending());
+            std::mem::forget(foreign);
+            sleep(secs(1)).await;
+            g.cancel();
+            pending::<Result<(), Oops>>().await
+        });
+        assert!(outcome.await.unwrap_err().is_cancelled());
+        ledger.expect(&[(1000, "child cut")]);
+    });
+}
