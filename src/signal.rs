@@ -135,8 +135,10 @@ impl Heed {
                 Err(error) => Err(error),
             };
             if let Err(error) = heeded {
-                let text = format_args!("signals will not stop the group: {error}");
-                panics::log(log::Level::Warn, text);
+                panics::log(
+                    log::Level::Warn,
+                    format_args!("signals will not stop the group: {error}"),
+                );
             }
             // The group cancels this child. If it ended by itself, the place that it has under a
             // limit, which is one more than the user asked for, would go to another.

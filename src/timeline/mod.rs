@@ -166,8 +166,10 @@ impl Drop for Recording {
     fn drop(&mut self) {
         // The lock is given back first: the log may enter spans.
         if let Err(error) = finish(&self.0) {
-            let text = format_args!("the timeline is not complete: {error}");
-            panics::log(log::Level::Warn, text);
+            panics::log(
+                log::Level::Warn,
+                format_args!("the timeline is not complete: {error}"),
+            );
         }
     }
 }
