@@ -32,7 +32,7 @@ fn a_group_that_closes_for_long_shows_who_is_left_and_again_after_twice_the_time
     for log in logs(|| shop(20)) {
         assert_eq!(log.len(), 2, "{log:?}");
         for (warning, time) in log.iter().zip(["5.0s", "10.0s"]) {
-            let opened = "WARN headcount: the boundary `shop` opened at tests/hangs/told.rs:";
+            let opened = "WARN the boundary `shop` opened at tests/hangs/told.rs:";
             assert!(warning.starts_with(opened), "{warning}");
             let closing = format!(" has been closing for {time} and still waits:\n");
             assert!(warning.contains(&closing), "{warning}");
