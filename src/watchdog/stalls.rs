@@ -169,7 +169,7 @@ impl<R: FnMut(&Stall)> Watch<R> {
         seen.unwrap_or_else(|| Seen::first(poll))
     }
 
-    /// Until now, a poll inside was to blame.
+    /// Until then, a poll inside was to blame.
     fn excuse(&mut self, poll: PollId, until: Instant) {
         let excused = Seen {
             since: until,
@@ -231,6 +231,8 @@ impl<R: FnMut(&Stall)> Watch<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     const THRESHOLD: Duration = Duration::from_secs(1);
@@ -311,9 +313,9 @@ mod tests {
         watch.look(&[outer.clone(), inner.clone()], at(2));
         watch.ended(end(&inner, 3 * THRESHOLD, &[&outer]));
         let little = Duration::from_nanos(1);
-        watch.look(&[outer.clone()], at(4) - little);
-        watch.look(&[outer.clone()], at(4));
-        watch.look(&[outer.clone()], at(5));
+        watch.look(slice::from_ref(&outer), at(4) - little);
+        watch.look(slice::from_ref(&outer), at(4));
+        watch.look(slice::from_ref(&outer), at(5));
         watch.ended(end(&outer, 6 * THRESHOLD, &[]));
         assert!(watch.seen.is_empty());
         drop(watch);
