@@ -140,6 +140,7 @@ impl Frame<'_> {
         }
     }
 
+    #[cfg(not(loom))]
     fn nearest_name(&self) -> Option<String> {
         match self {
             #[cfg(feature = "testing")]
@@ -250,6 +251,7 @@ pub(crate) fn task_name() -> Option<String> {
 }
 
 /// The name of the task that runs now, or of the nearest boundary around that has one.
+#[cfg(not(loom))]
 pub(crate) fn nearest_name() -> Option<String> {
     with(|frame| frame?.nearest_name())
 }
