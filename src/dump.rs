@@ -1,7 +1,8 @@
 //! The tree on demand: a signal that makes the process print it.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    fmt, io,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -56,28 +57,48 @@ impl Options {
     ///
     /// If the system refuses to report the signal, a warning goes to the log and the group goes on without.
     pub fn dump_on(self, signal: DumpSignal) -> Self {
-        static HEARD: Mutex<Vec<DumpSignal>> = Mutex::new(Vec::new());
-        let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = heard();
         let listens = match heard.contains(&signal) {
             true => Ok(()),
             false => listen(signal).map(|()| heard.push(signal)),
         };
         drop(heard);
         if let Err(error) = listens {
-            let text = format_args!("{signal:?} will not print the tree: {error}");
-            panics::log(log::Level::Warn, text);
+            warn(format_args!("{signal:?} will not print the tree: {error}"));
         }
         tree::record_times(true);
         self
     }
 }
 
-fn listen(signal: DumpSignal) -> std::io::Result<()> {
+/// The signals that have a listener.
+fn heard() -> MutexGuard<'static, Vec<DumpSignal>> {
+    static HEARD: Mutex<Vec<DumpSignal>> = Mutex::new(Vec::new());
+    HEARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn warn(text: fmt::Arguments<'_>) {
+    panics::log(log::Level::Warn, text);
+}
+
+fn listen(signal: DumpSignal) -> io::Result<()> {
     let mut signals = Signals::new([signal.signal()])?;
     let listener = async move {
-        while let Some(Ok(_)) = signals.next().await {
-            tree::tree().print();
+        // An error may have been of the moment. Two in a row, and there would be no end of them.
+        let mut failed = false;
+        while let Some(next) = signals.next().await {
+            let failed_before = std::mem::replace(&mut failed, next.is_err());
+            match next {
+                Ok(_) => tree::tree().print(),
+                Err(error) => warn(format_args!("{signal:?} did not print the tree: {error}")),
+            }
+            if failed && failed_before {
+                break;
+            }
         }
+        warn(format_args!("{signal:?} prints the tree no more"));
+        // Whoever asks for it next gets a new listener.
+        heard().retain(|heard| *heard != signal);
     };
     let builder = thread::Builder::new().name("headcount-dump".into());
     builder.spawn(move || Runtime::AsyncStd.block_on(listener))?;

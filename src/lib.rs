@@ -42,6 +42,7 @@ mod kernel;
 mod local;
 mod options;
 mod panics;
+mod plain;
 #[cfg(all(feature = "process", not(loom)))]
 mod process;
 #[cfg(not(loom))]

@@ -12,7 +12,7 @@ use std::{
 
 use log::Level;
 
-use crate::error::{BoxError, CleanupFailure};
+use crate::error::{BoxError, CleanupFailure, write_who};
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
@@ -108,7 +108,7 @@ fn shown(error: fmt::Arguments<'_>) -> String {
 /// Writes into the log. That may be anybody's code, and its panic must not keep the kernel from
 /// going on.
 pub(crate) fn log(level: Level, what: fmt::Arguments<'_>) {
-    let logged = catch(|| log::log!(target: "headcount", level, "headcount: {what}"));
+    let logged = catch(|| log::log!(target: "headcount", level, "{what}"));
     if let Err(again) = logged.or_else(|payload| catch(|| drop(payload))) {
         std::mem::forget(again);
     }
@@ -163,20 +163,8 @@ pub struct Suppressed {
 }
 
 impl Suppressed {
-    pub(crate) fn error(
-        name: Option<Box<str>>,
-        location: &'static Location<'static>,
-        text: String,
-    ) -> Self {
-        Suppressed {
-            name,
-            location,
-            text,
-            panicked: false,
-        }
-    }
-
-    /// The name of the task, if it has one.
+    /// The name of the task or boundary, if it has one; of a release as in
+    /// [`CleanupFailure::name`].
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -226,9 +214,7 @@ impl From<CleanupFailure> for Suppressed {
 impl fmt::Display for Suppressed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.panicked { "panicked" } else { "failed" };
-        match &self.name {
-            Some(name) => write!(f, "task `{name}` ({}) {verb}: {}", self.location, self.text),
-            None => write!(f, "task at {} {verb}: {}", self.location, self.text),
-        }
+        write_who(f, self.name(), self.location)?;
+        write!(f, " {verb}: {}", self.text)
     }
 }

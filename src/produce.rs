@@ -49,6 +49,7 @@ pub struct Produced<T> {
 }
 
 /// Both ends of a stream, with the handle still to come.
+#[track_caller]
 pub(crate) fn channel<T>(capacity: usize) -> (Feed<T>, impl FnOnce(JoinHandle<()>) -> Produced<T>) {
     assert!(
         capacity > 0,

@@ -8,6 +8,7 @@ use crate::{
     group::TaskGroup,
     kernel::{book::Book, context, drive::Drive, node::Kind},
     options::Options,
+    panics,
     runtime::Runtime,
     trace,
 };
@@ -92,14 +93,17 @@ impl Options {
         // that ends early, and that destroys every child first.
         let outcome = runtime.block_on(opened.around(Drive::new(node, body)));
         bomb.abort_while_living();
+        // This calls a subscriber, which may panic before the failures are taken, or after.
+        let outcome = opened.conclude(|| conclude::conclude(&book, outcome));
         std::mem::forget(bomb);
-        opened.conclude(|| conclude::conclude(&book, outcome))
+        outcome
     }
 }
 
 /// From the first spawn to the last join, unwinding out of `run` would leave children with borrows
 /// of a stack frame that is gone. Nothing is known to unwind there while a child lives; if
-/// something does, this ends the process.
+/// something does, this ends the process. And until the failures are taken it would leave those in a book
+/// that a kept handle may keep, so they are taken here.
 struct AbortWhileLiving<'a, E>(&'a Book<E>);
 
 impl<E> AbortWhileLiving<'_, E> {
@@ -116,6 +120,6 @@ impl<E> Drop for AbortWhileLiving<'_, E> {
     fn drop(&mut self) {
         self.abort_while_living();
         // Nobody returns these any more, and they may borrow.
-        drop(self.0.close());
+        panics::guard("the destructor of an error", || drop(self.0.close()));
     }
 }

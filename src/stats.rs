@@ -24,8 +24,8 @@ pub struct Stats {
     pub cancelled: u64,
     /// Releases, of `defer` and `bracket`, that ran and ended.
     pub finalized: u64,
-    /// Boundaries that were dropped or forgotten before they had ended, so that the one around
-    /// had to wait for what was left below.
+    /// Boundaries that were dropped or forgotten before they had ended, so that the one around waits for
+    /// what is left below. Also those below which nothing was left, as a timeout that a `select` drops.
     pub adopted: u64,
     /// The most children that lived in one group at a time, of groups that have ended. Those that go on
     /// tell theirs, as exact as this: [`GroupStats::peak`](crate::GroupStats::peak).

@@ -276,6 +276,12 @@ impl<T, E> SupervisedHandle<T, E> {
         self.claim.poll_end(cx).map(|_| self.slot.has_failed())
     }
 
+    /// Has it given the outcome?
+    pub(crate) fn is_spent(&self) -> bool {
+        let returned = self.claim.cell().end() == Some(End::Value);
+        returned && !self.slot.has_verdict()
+    }
+
     /// The outcome, if the child has ended.
     pub(crate) fn try_take(&self) -> Option<Result<T, TaskError<E>>> {
         let end = self.claim.cell().end()?;
@@ -286,10 +292,14 @@ impl<T, E> SupervisedHandle<T, E> {
     fn outcome(&self, end: End) -> Result<T, TaskError<E>> {
         match (self.slot.take(), end) {
             (Some(outcome), _) => outcome,
-            (None, End::Value) => panic!("a handle was used again after it had given the outcome"),
+            (None, End::Value) => spent(),
             (None, _) => Err(TaskError::Cancelled(self.slot.reason())),
         }
     }
+}
+
+pub(crate) fn spent() -> ! {
+    panic!("a handle was used again after it had given the outcome")
 }
 
 impl<T, E> Unpin for SupervisedHandle<T, E> {}

@@ -353,11 +353,8 @@ fn a_group_that_cannot_register_goes_on_with_a_warning() {
             0
         },
     );
-    process
-        .says("WARN: headcount: Usr1 will not print the tree: Too many open files (os error 24)");
-    process.says(
-        "WARN: headcount: signals will not stop the group: Too many open files (os error 24)",
-    );
+    process.says("WARN: Usr1 will not print the tree: Too many open files (os error 24)");
+    process.says("WARN: signals will not stop the group: Too many open files (os error 24)");
     process.ends_with(0);
 }
 

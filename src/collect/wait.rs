@@ -4,7 +4,10 @@ use std::future::poll_fn;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use crate::{error::TaskError, supervise::SupervisedHandle};
+use crate::{
+    error::TaskError,
+    supervise::{SupervisedHandle, spent},
+};
 
 /// When [`wait`] returns, if not all have ended before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,10 @@ pub async fn wait<T, E>(
         }
     }
     drop(ends);
+    // Before any outcome is taken, which the panic would lose.
+    if handles.iter().any(SupervisedHandle::is_spent) {
+        spent();
+    }
     let (mut done, mut pending) = (Vec::new(), Vec::new());
     for handle in handles {
         match handle.try_take() {

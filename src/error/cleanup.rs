@@ -66,7 +66,8 @@ impl CleanupFailure {
         self.what == What::Panicked
     }
 
-    /// The name of the task, if it has one.
+    /// The name of the task, or of the group if its body failed. Of a release, that of the task or boundary
+    /// in which it was deferred, or of the nearest around that has one.
     pub fn name(&self) -> Option<&str> {
         self.who.name()
     }

@@ -13,6 +13,8 @@ pub use group::{Failure, GroupError};
 pub(crate) use task::{JoinEnd, NotStarted};
 pub use task::{JoinError, StartError, TaskError, TrySpawnError};
 
+use crate::plain::Plain;
+
 /// A boxed error that may cross threads.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -128,7 +130,7 @@ pub(crate) fn write_who(
     location: &Location<'_>,
 ) -> fmt::Result {
     match name {
-        Some(name) => write!(f, "task `{name}` ({location})"),
+        Some(name) => write!(f, "task `{}` ({location})", Plain(name)),
         None => write!(f, "task at {location}"),
     }
 }

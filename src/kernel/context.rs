@@ -8,7 +8,13 @@
 
 use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
-use super::{atomic::thread_local, claims::CellRef, node::Node, spot::Spot, within::Lazy};
+use super::{
+    atomic::thread_local,
+    claims::CellRef,
+    node::{Kind, Node},
+    spot::Spot,
+    within::Lazy,
+};
 use crate::{
     panics::{self, Payload},
     runtime::{Moment, Runtime},
@@ -129,12 +135,29 @@ impl Frame<'_> {
         match self {
             #[cfg(feature = "testing")]
             Frame::Runtime(_) => None,
-            Frame::Child(spot) => spot.name(),
+            Frame::Child(spot) => Some(spot.describe()),
+            Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => {
+                let mut node = *node;
+                loop {
+                    match (&node.name, node.kind) {
+                        (Some(name), _) => return Some(name.to_string()),
+                        (None, Kind::Task) => return Some(node.location.to_string()),
+                        (None, _) => node = node.parent()?,
+                    }
+                }
+            }
+            Frame::Lazy(lazy) => lazy.outer()?.task_name(),
+        }
+    }
+
+    #[cfg(not(loom))]
+    fn nearest_name(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "testing")]
+            Frame::Runtime(_) => None,
+            Frame::Child(spot) => spot.name().or_else(|| spot.group().task_name()),
             Frame::Node(node) | Frame::Foreign(node) | Frame::Blocking(node) => node.task_name(),
-            Frame::Lazy(lazy) => match lazy.outer()? {
-                Frame::Child(spot) => spot.name().or_else(|| spot.group().task_name()),
-                outer => outer.task_name(),
-            },
+            Frame::Lazy(lazy) => lazy.outer()?.nearest_name(),
         }
     }
 }
@@ -253,9 +276,16 @@ pub(crate) fn is_under(boundary: &Arc<Node>) -> bool {
     false
 }
 
-/// The name of the task that runs now, to say who asked for something.
+/// The task that runs now, to say who asked for something: its name or that of a boundary which it has
+/// opened around, else where it was spawned. Outside of spawned tasks, the nearest name around.
 pub(crate) fn task_name() -> Option<String> {
     with(|frame| frame?.task_name())
+}
+
+/// The name of the task that runs now, or of the nearest boundary around that has one.
+#[cfg(not(loom))]
+pub(crate) fn nearest_name() -> Option<String> {
+    with(|frame| frame?.nearest_name())
 }
 
 /// Runs `f` with a runtime and no boundary around.

@@ -43,6 +43,12 @@ pub(crate) struct LongPoll {
     pub(crate) around: Vec<PollId>,
 }
 
+impl LongPoll {
+    pub(crate) fn end(&self) -> Instant {
+        self.poll.began + self.took
+    }
+}
+
 /// Who watches: from which duration on, and where to tell.
 struct Watcher {
     number: u64,

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use log::Level;
 
 use super::node::{Inside, Node};
-use crate::{panics, time::Instant, tree::TaskTree};
+use crate::{panics, plain::Plain, time::Instant, tree::TaskTree};
 
 /// When a boundary that is closing warns.
 pub(super) struct Warning {
@@ -83,7 +83,7 @@ impl Node {
         let name = self
             .name
             .as_ref()
-            .map_or_else(String::new, |name| format!(" `{name}`"));
+            .map_or_else(String::new, |name| format!(" `{}`", Plain(name)));
         let (location, tree) = (self.location, TaskTree::below(self));
         panics::log(
             Level::Warn,

@@ -17,6 +17,7 @@ use super::{
     cell::Cell,
     claims::Walk,
     node::{ABOVE, BLOCKS, CLOSING, Deadline, ENDED, Kind, Node, ORPHAN, OWN, POLLING, SHIELD},
+    times::Times,
 };
 use crate::{
     handle::TaskId,
@@ -33,10 +34,14 @@ pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
         tasks: HashMap::new(),
         awaited: Vec::new(),
     };
-    let mut work: Vec<_> = roots
-        .into_iter()
-        .map(|root| (root, Place::default()))
-        .collect();
+    let mut work = Vec::new();
+    for root in roots {
+        let place = Place {
+            parent: None,
+            child: look.find_child(&root),
+        };
+        work.push((root, place));
+    }
     while let Some((node, place)) = work.pop() {
         look.visit(&node, place, &mut work);
     }
@@ -45,7 +50,7 @@ pub(crate) fn take(roots: Vec<Arc<Node>>, runtime: &Runtime) -> Vec<Entry> {
 }
 
 /// Where an entry belongs.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Place {
     parent: Option<usize>,
     /// The entry of the child whose node this is.
@@ -117,27 +122,13 @@ impl Look {
             chunk.show_living(|id, cell, times| {
                 living += 1;
                 let made = cell.slot_node();
-                let entry = child(parent, id, cell, made.as_ref(), node, limited);
+                let mut entry = child(parent, id, cell, made.as_ref(), node, limited);
                 in_line += usize::from(entry.state == EntryState::Queued);
+                self.show_times(&mut entry, times);
                 self.entries.push(entry);
                 let at = self.entries.len() - 1;
                 let child = Some(at);
-                let (wakes, tells) = cell.wakes();
-                if wakes != 0 {
-                    self.tasks.insert(wakes, at);
-                }
-                if tells != 0 {
-                    self.awaited.push((TaskId(id), tells));
-                }
-                if let (Some(times), Some(now), Some(entry)) =
-                    (times, self.now, self.entries.last_mut())
-                {
-                    let seen = times.see(now);
-                    entry.age = Some(seen.age);
-                    entry.polls = Some(seen.polls);
-                    entry.busy = Some(seen.busy);
-                    entry.polling_for = seen.poll;
-                }
+                self.note_wakes(id, cell, at);
                 if let Some(made) =
                     made.filter(|made| !left.iter().any(|left| Arc::ptr_eq(left, made)))
                 {
@@ -153,6 +144,51 @@ impl Look {
                 limit: inner.limit.map(|(max, _)| max),
                 in_line,
             });
+        }
+    }
+
+    /// The entry of the child whose node this is, made where a look begins with it: it shows what other
+    /// looks show of the child, whose node may be younger.
+    fn find_child(&mut self, node: &Arc<Node>) -> Option<usize> {
+        if node.kind != Kind::Task {
+            return None;
+        }
+        let group = node.parent()?;
+        let inner = group.look(self.now);
+        let mut found = None;
+        for chunk in &inner.chunks {
+            chunk.show_living(|id, cell, times| {
+                let made = cell.slot_node();
+                if found.is_none() && made.as_ref().is_some_and(|made| Arc::ptr_eq(made, node)) {
+                    let mut entry = child(None, id, cell, Some(node), group, inner.limit.is_some());
+                    self.show_times(&mut entry, times);
+                    self.entries.push(entry);
+                    let at = self.entries.len() - 1;
+                    self.note_wakes(id, cell, at);
+                    found = Some(at);
+                }
+            });
+        }
+        found
+    }
+
+    fn show_times(&self, entry: &mut Entry, times: Option<&Times>) {
+        if let (Some(times), Some(now)) = (times, self.now) {
+            let seen = times.see(now);
+            entry.age = Some(seen.age);
+            entry.polls = Some(seen.polls);
+            entry.busy = Some(seen.busy);
+            entry.polling_for = seen.poll;
+        }
+    }
+
+    fn note_wakes(&mut self, id: u64, cell: &Cell, at: usize) {
+        let (wakes, tells) = cell.wakes();
+        if wakes != 0 {
+            self.tasks.insert(wakes, at);
+        }
+        if tells != 0 {
+            self.awaited.push((TaskId(id), tells));
         }
     }
 

@@ -48,8 +48,8 @@ where
         book: NonNull::from(&**book).cast(),
         _kept: match home {
             // SAFETY: the chunk lets go of it after its children have counted out. That may be after
-            // `run` has returned, and `run` has taken all failures before, so the destructor that
-            // runs then meets no value of type `E`.
+            // `run` has returned or unwound, and `run` has taken all failures and closed the book
+            // before, so the destructor that runs then meets no value of type `E`.
             Home::Runtime => Some(unsafe { keep(book.clone()) }),
             Home::Inline(_) => None,
         },

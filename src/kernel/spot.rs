@@ -41,6 +41,12 @@ impl Spot<'_> {
         self.cell.info().name().map(String::from)
     }
 
+    /// The name, or else where it was spawned.
+    pub(crate) fn describe(&self) -> String {
+        let location = || self.cell.info().location().to_string();
+        self.name().unwrap_or_else(location)
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cell.is_cancelled()
             || match self.cell.node() {

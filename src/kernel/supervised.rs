@@ -29,7 +29,7 @@ use super::{atomic::Lock, book::Book, info::Info, node::Node};
 use crate::{
     cancel::{CancelKind, CancelReason},
     error::{CleanupFailure, Failure, IntoOutcome, TaskError},
-    panics::{self, Suppressed},
+    panics,
 };
 
 /// How a child ended; never `Cancelled`, since a cancelled child puts in nothing.
@@ -50,12 +50,7 @@ impl<E: fmt::Debug + Send> Unread<E> for Book<E> {
         match failure {
             TaskError::Failed(error) => {
                 if let Err(late) = self.note(Failure::new(who.clone(), error)) {
-                    panics::guard("an error that nobody read", || {
-                        let text = format!("{:?}", late.error());
-                        let name = who.name().map(Box::from);
-                        Book::node(self).suppress(Suppressed::error(name, who.location(), text));
-                        drop(late);
-                    });
+                    Book::node(self).suppress(CleanupFailure::from_failure(late).into());
                 }
             }
             TaskError::Panicked(payload) => {
@@ -119,6 +114,10 @@ impl<T, E> Slot<T, E> {
     /// Is there a failure that the handle has not read yet?
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self.state.lock().verdict, Some(Err(_)))
+    }
+
+    pub(crate) fn has_verdict(&self) -> bool {
+        self.state.lock().verdict.is_some()
     }
 
     /// The handle is dropped.

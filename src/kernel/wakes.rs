@@ -133,7 +133,7 @@ mod noting {
                 child: cell.info().clone(),
                 woken: AtomicU64::new(0),
             });
-            shared().lock().children.push(Arc::downgrade(&note));
+            note.list(spell);
             let relay = Waker::from(Arc::new(Relay {
                 note: note.clone(),
                 to: to.clone(),
@@ -181,6 +181,24 @@ mod noting {
         pub(crate) since: Duration,
     }
 
+    /// Is the note of a child listed whose poll began in this spell, or in one that is over?
+    #[cfg(test)]
+    pub(super) fn lists(over: bool) -> bool {
+        let note = Arc::new(Note {
+            scope: Weak::new(),
+            child: Info::new(None, std::panic::Location::caller()),
+            woken: AtomicU64::new(0),
+        });
+        let now = SPELL.load(Ordering::Acquire);
+        note.list(if over { now - 1 } else { now });
+        let listed = Arc::downgrade(&note);
+        shared()
+            .lock()
+            .children
+            .iter()
+            .any(|note| note.ptr_eq(&listed))
+    }
+
     /// How many children are listed.
     #[cfg(test)]
     pub(super) fn listed() -> usize {
@@ -200,6 +218,15 @@ mod noting {
     }
 
     impl Note {
+        /// Unless the spell is over, whose list is gone: in that of a later one it would be a child that waits
+        /// since then, while its scope polls it with another.
+        fn list(self: &Arc<Self>, spell: u64) {
+            let mut shared = shared().lock();
+            if SPELL.load(Ordering::Acquire) == spell {
+                shared.children.push(Arc::downgrade(self));
+            }
+        }
+
         fn waits(&self) -> Option<Woken> {
             let scope = self.scope.upgrade()?;
             if scope.has_ended() || scope.is_orphan() || scope.is_being_polled() {
@@ -327,6 +354,14 @@ mod tests {
         waker.wake_by_ref();
         assert_eq!(waiting_in("outlived"), [""; 0]);
         drop(waker);
+    }
+
+    /// The watch may have ended between the look that the poll began with and the note.
+    #[test]
+    fn a_note_that_comes_after_its_spell_is_in_no_list() {
+        let _watching = watch();
+        assert!(noting::lists(false));
+        assert!(!noting::lists(true));
     }
 
     #[test]

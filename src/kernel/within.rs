@@ -205,6 +205,8 @@ impl<'a> Lazy<'a> {
         if let Some(node) = self.made_node() {
             return node;
         }
+        // Before it begins: a subscriber that is told of something there may ask for this one.
+        let outer = self.outer.and_then(Frame::node);
         let node = self.node.get_or_init(|| {
             let plan = Plan {
                 deadline: Some(Deadline::At(self.due.at())),
@@ -213,7 +215,7 @@ impl<'a> Lazy<'a> {
             let node = Node::new(Kind::Cancel, self.location, plan);
             let runtime = context::runtime_of(self.outer);
             node.note_carried(context::is_carried(self.outer));
-            node.settle_at(self.outer.and_then(Frame::node), runtime);
+            node.settle_at(outer, runtime);
             node.activate();
             node.poll_begins();
             node

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, time::Duration};
 
+use crate::{panics, plain::Plain};
+
 /// A child ended, and is not restarted: it was one restart too many, it was
 /// [temporary](crate::Restart::temporary), or the group was being shut down.
 ///
@@ -54,6 +56,19 @@ impl<E> RestartError<E> {
         matches!(self.end, End::Returned)
     }
 
+    /// For the log: with the error as its `Debug` text, though that panics.
+    pub(super) fn describe(&self) -> String
+    where
+        E: fmt::Debug,
+    {
+        let name = Plain(&self.name);
+        match &self.end {
+            End::Failed(error) => format!("child `{name}` failed: {}", panics::debug_text(error)),
+            End::Panicked(text) => format!("child `{name}` panicked: {text}"),
+            End::Returned => format!("child `{name}` returned"),
+        }
+    }
+
     /// The name of the child that ended last.
     pub fn name(&self) -> &str {
         &self.name
@@ -91,7 +106,7 @@ impl<E> RestartError<E> {
 
 impl<E: fmt::Display> fmt::Display for RestartError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "child `{}` ", self.name)?;
+        write!(f, "child `{}` ", Plain(&self.name))?;
         match &self.end {
             End::Failed(error) => write!(f, "failed: {error}")?,
             End::Panicked(text) => write!(f, "panicked: {text}")?,

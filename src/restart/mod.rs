@@ -18,7 +18,7 @@ mod error;
 use std::{
     collections::VecDeque,
     fmt,
-    future::Future,
+    future::{Future, pending},
     panic::Location,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
@@ -191,8 +191,14 @@ impl Restart {
         let Some(backoff) = self.backoff else {
             return Duration::ZERO;
         };
-        let factor = backoff.factor.saturating_pow(streak);
-        backoff.initial.saturating_mul(factor).min(backoff.cap)
+        const SECOND: u128 = Duration::from_secs(1).as_nanos();
+        let factor = u128::from(backoff.factor).saturating_pow(streak);
+        let nanos = backoff.initial.as_nanos().saturating_mul(factor);
+        if nanos >= backoff.cap.as_nanos() {
+            return backoff.cap;
+        }
+        // Below the cap, so it has no more seconds than that.
+        Duration::new((nanos / SECOND) as u64, (nanos % SECOND) as u32)
     }
 }
 
@@ -300,7 +306,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
             let Some(delay) = self.next_delay(index, &mut window) else {
                 return Err(end.one_too_many(self.restart.max, self.restart.within));
             };
-            warn(&end, format_args!("leads to a restart in {delay:?}"));
+            warn(&end, format_args!("restarting in {delay:?}"));
             if !self.restart.one_for_all {
                 discard(end);
                 living.push(self.start(&supervisor, index, Some(delay)));
@@ -337,7 +343,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
             };
             if let Some(end) = self.needs_restart(index, outcome) {
                 if !cancel::is_shutting_down() {
-                    warn(&end, format_args!("is restarted with the others"));
+                    warn(&end, format_args!("restarting with the others"));
                 }
                 ends.push((index, end));
             }
@@ -359,6 +365,10 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
             if let Some(delay) = again {
                 if !delay.is_zero() {
                     select(pin!(sleep(delay)), pin!(cancel::cancelled())).await;
+                }
+                if cancel::is_cancelled() {
+                    // For the drop that follows: it does not begin again.
+                    pending::<()>().await;
                 }
                 if cancel::is_shutting_down() {
                     return Ok(());
@@ -429,10 +439,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
 /// Tells the log what becomes of a child that ended.
 fn warn<E: fmt::Debug>(end: &RestartError<E>, then: fmt::Arguments<'_>) {
     if panics::logs(Level::Warn) {
-        panics::log(
-            Level::Warn,
-            format_args!("{} {then}", panics::debug_text(end)),
-        );
+        panics::log(Level::Warn, format_args!("{}; {then}", end.describe()));
     }
 }
 
@@ -473,6 +480,22 @@ impl<E> Future for Run<E> {
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delay_grows_to_its_cap_from_however_little() {
+        let delay = |initial, factor, streak| {
+            let policy = Restart::transient().backoff(initial, factor, Duration::from_secs(10));
+            policy.delay(streak)
+        };
+        let little = Duration::from_nanos(1);
+        assert_eq!(delay(little, 2, 0), little);
+        assert_eq!(delay(little, 2, 33), Duration::new(8, 589_934_592));
+        for streak in [34, 128, u32::MAX] {
+            assert_eq!(delay(little, 2, streak), Duration::from_secs(10));
+        }
+        assert_eq!(delay(Duration::MAX, u32::MAX, 9), Duration::from_secs(10));
+        assert_eq!(delay(little, 0, 1), Duration::ZERO);
+    }
 
     /// The delays still grow.
     #[test]

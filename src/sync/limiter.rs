@@ -214,7 +214,7 @@ impl CapacityLimiter {
 
     /// The permit for a place that the caller has.
     fn hold(&self, location: &'static Location<'static>) -> Permit {
-        let task = context::task_name();
+        let task = context::nearest_name();
         let key = self.0.lock().holders.insert(Holder { task, location });
         Permit {
             limiter: self.clone(),

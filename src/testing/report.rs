@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::schedule::{ALL_STEPS, Stuck};
 use super::state::{Core, Entity, MAIN, Parked, State, Work};
-use crate::tree::TaskTree;
+use crate::{plain::Plain, tree::TaskTree};
 
 /// So many different lines at most; a simulation of a hundred thousand tasks must stay readable.
 const LINES: usize = 100;
@@ -100,7 +100,7 @@ fn list<'a>(text: &mut String, entities: impl Iterator<Item = (&'a u64, &'a Enti
 
 fn line(id: u64, entity: &Entity) -> String {
     let name = match &entity.name {
-        Some(name) => format!("`{name}`"),
+        Some(name) => format!("`{}`", Plain(name)),
         None if id == MAIN => "the main future".to_owned(),
         None => "task".to_owned(),
     };

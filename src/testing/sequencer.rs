@@ -3,7 +3,8 @@
 //! Invariants:
 //! 1. `next` is the step that has the turn, or gets it when it comes. It moves on by one, when a
 //!    `Turn` is dropped.
-//! 2. A step is claimed at its first poll, once. It is in `waiting` only while it waits.
+//! 2. A step is claimed at its first poll, once. It is in `waiting` only while it waits, with the waker of
+//!    its last poll, unless that was taken out to be woken.
 //! 3. A sequence that is broken stays so: no step gets a turn any more, and whoever waits is woken
 //!    to say so.
 //! 4. Wakers are cloned, woken and dropped without the lock.
@@ -71,7 +72,7 @@ pub(super) struct Sequence {
 struct Steps {
     next: usize,
     claimed: BTreeMap<usize, Place>,
-    waiting: BTreeMap<usize, Waker>,
+    waiting: BTreeMap<usize, Option<Waker>>,
     broken: Option<(usize, Place)>,
 }
 
@@ -138,8 +139,8 @@ impl Drop for Turn {
             let mut steps = self.0.0.lock();
             steps.next += 1;
             let next = steps.next;
-            // It takes its waker out when it is polled; a waker of a broken sequence was woken.
-            steps.waiting.get(&next).cloned()
+            // It leaves when it is polled; a waker of a broken sequence was woken.
+            steps.waiting.get_mut(&next).and_then(Option::take)
         };
         next.into_iter().for_each(Waker::wake);
     }
@@ -186,7 +187,7 @@ impl Waiting {
         let waker = cx.waker().clone();
         let mut steps = self.sequence.lock();
         if steps.broken.is_none() && steps.next != self.number {
-            let former = steps.waiting.insert(self.number, waker);
+            let former = steps.waiting.insert(self.number, Some(waker));
             drop(steps);
             drop(former);
             return Poll::Pending;
@@ -217,7 +218,7 @@ impl Drop for Waiting {
             steps.broken.get_or_insert((self.number, self.place));
             std::mem::take(&mut steps.waiting)
         };
-        wakers.into_values().for_each(Waker::wake);
+        wakers.into_values().flatten().for_each(Waker::wake);
     }
 }
 

@@ -150,15 +150,17 @@ impl Recorder {
     }
 
     /// A child belongs to this boundary. Its slice begins here, where it takes its lane: who had that
-    /// before may have given it back since the span was made.
+    /// before may have given it back since the span was made. What others say later of a span changes
+    /// nothing, nor does it make a boundary of a child.
     fn belongs(&mut self, child: u64, boundary: u64) {
         let since = self.now();
-        let Some(pid) = self.spans.get(&boundary).and_then(|open| open.pid) else {
+        let boundary = self.spans.get(&boundary).filter(|open| open.is_boundary);
+        let Some(pid) = boundary.and_then(|open| open.pid) else {
             return;
         };
-        if let (Some(child), Some(lanes)) =
-            (self.spans.get_mut(&child), self.boundaries.get_mut(&pid))
-        {
+        let child = self.spans.get_mut(&child);
+        let child = child.filter(|child| child.pid.is_none());
+        if let (Some(child), Some(lanes)) = (child, self.boundaries.get_mut(&pid)) {
             child.pid = Some(pid);
             child.lane = lanes.take();
             child.since = since;
@@ -247,6 +249,10 @@ impl Recorder {
             let name = (category, fields.title());
             self.writer
                 .slice(place, name, (open.since, now), &arguments);
+        }
+        // The end of such a poll finds nothing any more.
+        for poll in open.polls.iter().filter(|poll| poll.lane != open.lane) {
+            self.give_back(pid, poll.lane);
         }
         if open.is_boundary {
             if let Some(lanes) = self.boundaries.get_mut(&pid) {

@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     fmt::{self, Write},
+    time::Duration,
 };
 
 use super::{Entry, EntryKind, EntryState, TaskTree};
-use crate::handle::TaskId;
+use crate::{handle::TaskId, plain::Plain};
 
 /// So many lines below one boundary at most.
 const LINES: usize = 50;
@@ -87,6 +88,7 @@ type Awaited<'a> = HashMap<TaskId, &'a Entry>;
 fn line(entry: &Entry, awaited: &Awaited<'_>, colours: Colours) -> Result<String, fmt::Error> {
     let mut line = entry.kind.to_string();
     if let Some(name) = &entry.name {
+        let name = Plain(name);
         write!(line, " {}", colours.paint("1", format_args!("`{name}`")))?;
     }
     let state = colours.paint(entry.state.colour(), entry.state);
@@ -95,7 +97,7 @@ fn line(entry: &Entry, awaited: &Awaited<'_>, colours: Colours) -> Result<String
     let named: Vec<_> = known.take(AWAITED).collect();
     for child in &named {
         match &child.name {
-            Some(name) => write!(line, ", awaits task `{name}`")?,
+            Some(name) => write!(line, ", awaits task `{}`", Plain(name))?,
             None => write!(line, ", awaits the task at {}", child.location)?,
         }
     }
@@ -110,7 +112,7 @@ fn line(entry: &Entry, awaited: &Awaited<'_>, colours: Colours) -> Result<String
             write!(text, " for {since:.1?}")?;
         }
         if let Some(reason) = &cancelling.reason {
-            write!(text, ", {reason}")?;
+            write!(text, ", {}", Plain(reason))?;
         }
         write!(line, ", {}", colours.paint("31", text))?;
     }
@@ -123,14 +125,18 @@ fn line(entry: &Entry, awaited: &Awaited<'_>, colours: Colours) -> Result<String
         .iter()
         .filter(|mark| mark.0)
         .for_each(|mark| line.push_str(mark.1));
+    let is_over = |left: &Duration| left.is_zero() && entry.cancelling.is_some();
+    let stop_in = entry.stop_in.filter(|left| !is_over(left));
     let ends = [
-        (entry.deadline_in, "deadline in"),
-        (entry.stop_in, "is stopped in"),
-        (entry.grace_ends_in, "grace ends in"),
+        (entry.deadline_in, "deadline in", "its deadline has passed"),
+        (stop_in, "is stopped in", "its stop is due"),
+        (entry.grace_ends_in, "grace ends in", "its releases are cut"),
     ];
-    for (left, what) in ends {
-        if let Some(left) = left {
-            write!(line, ", {what} {left:.1?}")?;
+    for (left, what, over) in ends {
+        match left {
+            None => {}
+            Some(Duration::ZERO) => write!(line, ", {over}")?,
+            Some(left) => write!(line, ", {what} {left:.1?}")?,
         }
     }
     if let Some(children) = &entry.children {

@@ -43,7 +43,8 @@ use crate::{
 /// A snapshot of all boundaries and children. Made by [`tree`](fn@tree).
 ///
 /// Displayed, it is an indented tree, equal siblings in one line; with `{:#}` in colours. Lines deeper than 64
-/// levels are not indented further: they begin with their [depth](Entry::depth), as `(depth 65)`. With the feature
+/// levels are not indented further: they begin with their [depth](Entry::depth), as `(depth 65)`. Control characters
+/// in names and reasons are escaped. With the feature
 /// `serde` it is serialized as `{"summary": …, "entries": […]}`, in which each entry tells the index of
 /// its `parent`; durations are seconds.
 #[derive(Clone, Debug, Default)]
@@ -306,14 +307,15 @@ impl TaskTree {
     /// Prints it to the standard error, in colours if that is a terminal and `NO_COLOR` is not set.
     pub fn print(&self) {
         use std::io::{IsTerminal, Write, stderr};
-        let printed = match stderr().is_terminal()
+        // At once: the standard error has no buffer, and others wait for it.
+        let text = match stderr().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
         {
-            true => writeln!(stderr(), "{self:#}"),
-            false => writeln!(stderr(), "{self}"),
+            true => format!("{self:#}\n"),
+            false => format!("{self}\n"),
         };
         // Nobody can be told that the standard error is gone.
-        _ = printed;
+        _ = stderr().write_all(text.as_bytes());
     }
 }
 

@@ -12,6 +12,7 @@ use super::Watchdog;
 use crate::{
     kernel::{levels, node::Node},
     panics,
+    plain::Plain,
 };
 
 /// So often the number of children has to have risen, and not fallen, before it is reported.
@@ -64,7 +65,7 @@ impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the boundary ")?;
         if let Some(name) = &self.name {
-            write!(f, "`{name}` ")?;
+            write!(f, "`{}` ", Plain(name))?;
         }
         write!(
             f,
@@ -141,7 +142,7 @@ pub fn watch_growth(
 ///
 /// As [`watch_growth`].
 pub fn log_growth(every: Duration, bound: usize) -> Watchdog {
-    watch_growth(every, bound, |growth| log::warn!("headcount: {growth}"))
+    watch_growth(every, bound, |growth| log::warn!("{growth}"))
 }
 
 /// What is known of the groups, by their addresses. Each keeps the memory of its group, and not the

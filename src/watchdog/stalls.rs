@@ -1,7 +1,7 @@
 //! Polls that block their thread.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     fmt,
     panic::Location,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -36,7 +36,8 @@ impl Stall {
         self.location
     }
 
-    /// How long the poll took, or has taken until now.
+    /// How long the poll took, or has taken until now: since the end of the last poll inside it that was
+    /// reported itself, if there was one.
     pub fn duration(&self) -> Duration {
         self.duration
     }
@@ -106,16 +107,25 @@ pub fn log_stalls(threshold: Duration) -> Watchdog {
             true => log::Level::Info,
             false => log::Level::Warn,
         };
-        log::log!(level, "headcount: {stall}");
+        log::log!(level, "{stall}");
     })
 }
 
-/// What is known of a poll that goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Reported,
-    /// A poll inside was to blame.
-    Excused,
+/// What is known of a poll that has taken long.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// Since when no other poll is to blame: its begin, or the end of a poll inside that took too long.
+    since: Instant,
+    reported: bool,
+}
+
+impl Seen {
+    fn first(poll: &TaskPoll) -> Self {
+        Seen {
+            since: poll.began,
+            reported: false,
+        }
+    }
 }
 
 /// The thread of a watchdog.
@@ -129,50 +139,91 @@ struct Watch<R> {
 impl<R: FnMut(&Stall)> Watch<R> {
     fn run(mut self, ends: &Receiver<LongPoll>) {
         let pause = super::pause(self.threshold);
+        let mut next_look = Instant::now() + pause;
         loop {
-            match ends.recv_timeout(pause) {
+            match ends.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
                 Ok(long) => self.ended(long),
-                Err(RecvTimeoutError::Timeout) => polls::look(|polls, now| self.look(polls, now)),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            // Not only when nothing has come for a while: ends may come all the time.
+            let now = Instant::now();
+            if now < next_look {
+                continue;
+            }
+            // What has ended is heard first, or the look would blame a poll for one that was in it.
+            for long in ends.try_iter() {
+                let is_late = long.end() >= now;
+                self.ended(long);
+                if is_late {
+                    break;
+                }
+            }
+            polls::look(|polls, now| self.look(polls, now));
+            next_look = Instant::now() + pause;
+        }
+    }
+
+    fn seen(&self, poll: &TaskPoll) -> Seen {
+        let seen = self.seen.get(&poll.id).copied();
+        seen.unwrap_or_else(|| Seen::first(poll))
+    }
+
+    /// Until then, a poll inside was to blame.
+    fn excuse(&mut self, poll: PollId, until: Instant) {
+        let excused = Seen {
+            since: until,
+            reported: false,
+        };
+        let seen = self.seen.entry(poll).or_insert(excused);
+        if !seen.reported {
+            seen.since = seen.since.max(until);
         }
     }
 
     /// Reports the polls of a thread that are stuck: the innermost that takes too long.
     fn look(&mut self, polls: &[TaskPoll], now: Instant) {
-        let late = |poll: &TaskPoll| now.duration_since(poll.began) >= self.threshold;
-        let Some(innermost) = polls.iter().rposition(late) else {
+        let taken = |poll: &TaskPoll| now.duration_since(self.seen(poll).since);
+        let Some(innermost) = polls.iter().rposition(|poll| taken(poll) >= self.threshold) else {
             return;
         };
         for around in &polls[..innermost] {
-            self.seen.entry(around.id).or_insert(Seen::Excused);
+            self.excuse(around.id, now);
         }
         let stuck = &polls[innermost];
-        if let Entry::Vacant(first) = self.seen.entry(stuck.id) {
-            first.insert(Seen::Reported);
-            self.tell(stuck.clone(), now.duration_since(stuck.began), None);
+        let seen = self.seen(stuck);
+        if !seen.reported {
+            let reported = Seen {
+                reported: true,
+                ..seen
+            };
+            self.seen.insert(stuck.id, reported);
+            self.tell(stuck.clone(), now.duration_since(seen.since), None);
         }
     }
 
     fn ended(&mut self, long: LongPoll) {
-        let seen = self.seen.remove(&long.poll.id);
-        if seen == Some(Seen::Excused) {
+        let seen = self.seen(&long.poll);
+        self.seen.remove(&long.poll.id);
+        let end = long.end();
+        let took = end.duration_since(seen.since);
+        if !seen.reported && took < self.threshold {
             return;
         }
         for around in long.around {
-            self.seen.entry(around).or_insert(Seen::Excused);
+            self.excuse(around, end);
         }
-        self.tell(long.poll, long.took, Some(seen));
+        self.tell(long.poll, took, Some(seen));
     }
 
     /// `over`: it has ended, and this is what was known of it before.
-    fn tell(&mut self, poll: TaskPoll, duration: Duration, over: Option<Option<Seen>>) {
+    fn tell(&mut self, poll: TaskPoll, duration: Duration, over: Option<Seen>) {
         let stall = Stall {
             name: poll.name,
             location: poll.location,
             duration,
             over: over.is_some(),
-            known: over.flatten().is_some(),
+            known: over.is_some_and(|seen| seen.reported),
         };
         panics::guard("the report of a watchdog", || (self.report)(&stall));
     }
@@ -180,6 +231,8 @@ impl<R: FnMut(&Stall)> Watch<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     const THRESHOLD: Duration = Duration::from_secs(1);
@@ -248,6 +301,86 @@ mod tests {
         assert!(watch.seen.is_empty());
         drop(watch);
         assert_eq!(told, [("inner".to_owned(), true, false)]);
+    }
+
+    #[test]
+    fn a_poll_is_excused_until_the_end_of_one_inside_and_not_afterwards() {
+        let start = Instant::now();
+        let (outer, inner) = (poll(1, "outer", start), poll(2, "inner", start));
+        let at = |thresholds| start + thresholds * THRESHOLD;
+        let mut told = Told::new();
+        let mut watch = watch(&mut told);
+        watch.look(&[outer.clone(), inner.clone()], at(2));
+        watch.ended(end(&inner, 3 * THRESHOLD, &[&outer]));
+        let little = Duration::from_nanos(1);
+        watch.look(slice::from_ref(&outer), at(4) - little);
+        watch.look(slice::from_ref(&outer), at(4));
+        watch.look(slice::from_ref(&outer), at(5));
+        watch.ended(end(&outer, 6 * THRESHOLD, &[]));
+        assert!(watch.seen.is_empty());
+        drop(watch);
+        let expected = [
+            ("inner", false),
+            ("inner", true),
+            ("outer", false),
+            ("outer", true),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(name, over)| (name.to_owned(), over, over))
+        );
+    }
+
+    /// The own time of a poll is what it took after the end of the one inside.
+    #[test]
+    fn an_excused_poll_that_took_too_long_afterwards_is_reported_at_its_end() {
+        let start = Instant::now();
+        let (outer, inner) = (poll(1, "outer", start), poll(2, "inner", start));
+        let mut durations = Vec::new();
+        let mut watch = Watch {
+            threshold: THRESHOLD,
+            report: |stall: &Stall| durations.push(stall.duration()),
+            seen: HashMap::new(),
+        };
+        watch.ended(end(&inner, THRESHOLD, &[&outer]));
+        watch.ended(end(&outer, 3 * THRESHOLD, &[]));
+        drop(watch);
+        assert_eq!(durations, [THRESHOLD, 2 * THRESHOLD]);
+    }
+
+    /// Each look would be put off by the next end, and a poll that is stuck for ever would stay unknown.
+    #[cfg(feature = "async-std")]
+    #[test]
+    fn a_stuck_poll_is_reported_though_others_end_all_the_time() {
+        const PAUSE: Duration = Duration::from_millis(50);
+        const ENDS: u32 = 20_000;
+        let (told, heard) = channel();
+        let (ends, hears) = channel();
+        let number = polls::watch(4 * PAUSE, ends.clone());
+        let watch = Watch {
+            threshold: 4 * PAUSE,
+            report: move |stall: &Stall| {
+                if stall.name() == Some("stuck among others") {
+                    _ = told.send(stall.is_over());
+                }
+            },
+            seen: HashMap::new(),
+        };
+        let watching = std::thread::spawn(move || watch.run(&hears));
+        let options = crate::Options::new().name("stuck among others");
+        let over = options.run(async move |_| {
+            let other = poll(0, "other", Instant::now());
+            for _ in 0..ENDS {
+                ends.send(end(&other, 4 * PAUSE, &[])).unwrap();
+                if let Ok(over) = heard.recv_timeout(Duration::from_millis(1)) {
+                    return Ok(over);
+                }
+            }
+            Err("never reported")
+        });
+        polls::unwatch(number);
+        watching.join().unwrap();
+        assert!(!over.unwrap());
     }
 
     #[test]

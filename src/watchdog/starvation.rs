@@ -16,6 +16,7 @@ use crate::{
         wakes::{self, Woken},
     },
     panics,
+    plain::Plain,
 };
 
 /// A scope that has had work to do for longer than a [watchdog](watch_starvation) allows, and was not
@@ -64,7 +65,7 @@ impl fmt::Display for Starvation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the scope ")?;
         if let Some(name) = self.name() {
-            write!(f, "`{name}` ")?;
+            write!(f, "`{}` ", Plain(name))?;
         }
         write!(f, "opened at {} is not polled: ", self.location())?;
         write_who(f, self.child_name(), self.child_location())?;
@@ -148,7 +149,7 @@ pub fn watch_starvation(
 ///
 /// As [`watch_starvation`].
 pub fn log_starvation(threshold: Duration) -> Watchdog {
-    watch_starvation(threshold, |starved| log::warn!("headcount: {starved}"))
+    watch_starvation(threshold, |starved| log::warn!("{starved}"))
 }
 
 /// Which times were reported and go on: of which scope, and when its first child was woken.

@@ -143,3 +143,23 @@ fn a_handle_given_to_wait_twice_panics_with_the_reason() {
         outcome.await.unwrap();
     });
 }
+
+/// Rule 15: the panic loses no failure.
+#[test]
+fn a_wait_that_panics_has_taken_no_outcome() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = supervise(async |s| {
+            let failing = s.spawn_named("failing", ledger.failing("bad", secs(1)));
+            let mut spent = s.spawn(async { done() });
+            (&mut spent).await.unwrap();
+            sleep(secs(2)).await;
+            let waiting = wait(vec![failing, spent], ReturnWhen::AllCompleted);
+            let payload = catch(waiting).await.map(drop).unwrap_err();
+            assert!(message(&*payload).contains("used again"));
+            done()
+        })
+        .await;
+        assert_eq!(outcome.names(), ["bad"]);
+    });
+}

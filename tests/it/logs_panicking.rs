@@ -84,7 +84,10 @@ fn a_child_is_restarted_though_the_log_panics() {
         });
         kept.run().await.unwrap();
     };
-    panics_in_the_log(program, "leads to a restart");
+    panics_in_the_log(
+        program,
+        "child `flaky` failed: Oops(\"once\"); restarting in 0ns",
+    );
 }
 
 /// An error that panics when it is shown, and when it is dropped.
@@ -133,7 +136,9 @@ fn a_child_is_restarted_though_its_error_panics() {
             };
             let lines = logged(|| Sim::new(seed).run(program));
             assert_eq!(lines.len(), count, "{lines:?}");
-            assert!(lines[0].contains("panicked when shown: shown"), "{lines:?}");
+            let told =
+                "child `flaky` failed: an error that panicked when shown: shown; restarting ";
+            assert!(lines[0].contains(told), "{lines:?}");
             assert!(lines[count - 1].contains("panicked: dropped"), "{lines:?}");
         }
     }

@@ -3,7 +3,7 @@
 use std::{future::pending, sync::mpsc::channel};
 
 use headcount::{
-    CancelKind, CancelScope, Options, checkpoint, group, is_cancelled, scope, time::sleep,
+    CancelKind, CancelScope, Options, checkpoint, group, is_cancelled, scope, time::sleep, timeout,
 };
 
 use crate::support::{
@@ -159,6 +159,34 @@ fn the_first_of_several_reasons_sticks() {
         let message = cancel_scope.reason().unwrap().message;
         assert_eq!(message.as_deref(), Some("a"));
         assert!(cancelled.to_string().contains("`first`"), "{cancelled}");
+    });
+}
+
+/// Case 32: who has no name is told by its place, whatever it asks in, not by a name further out.
+#[test]
+fn the_reason_of_an_explicit_request_tells_where_an_unnamed_task_was_spawned() {
+    sim(SEEDS, || async {
+        let options = Options::new().name("further out");
+        let outcome = options.group(async |g| {
+            let line = line!() + 1;
+            g.spawn(async move {
+                let by = |scope: &CancelScope| scope.reason().unwrap().by.unwrap();
+                let [direct, timed, inside] = [(); 3].map(|()| CancelScope::new());
+                direct.cancel();
+                timeout(secs(1), async { timed.cancel() }).await.unwrap();
+                let inner = group(async |_| {
+                    inside.cancel();
+                    done()
+                });
+                inner.await.unwrap();
+                for scope in [direct, timed, inside] {
+                    let place = format!("{}:{line}:", file!());
+                    assert!(by(&scope).starts_with(&place), "{}", by(&scope));
+                }
+            });
+            done()
+        });
+        outcome.await.unwrap();
     });
 }
 

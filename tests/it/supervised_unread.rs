@@ -399,3 +399,37 @@ fn every_supervised_failure_comes_out_exactly_once() {
         assert_eq!(read, 3);
     });
 }
+
+/// Rules 14 and 15: neither `Debug` nor the destructor keeps it from the hook.
+#[test]
+fn an_error_that_can_be_neither_shown_nor_dropped_reaches_the_hook() {
+    struct Hostile;
+
+    impl std::fmt::Debug for Hostile {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("no words for it")
+        }
+    }
+
+    impl Drop for Hostile {
+        fn drop(&mut self) {
+            panic!("it sticks")
+        }
+    }
+
+    sim(SEEDS, || async {
+        let hook = Hook::default();
+        let options = hook.options();
+        let outcome = options.supervise(async |s| {
+            let handle = s.spawn_named("hostile", async {
+                sleep(secs(1)).await;
+                Err::<(), _>(Hostile)
+            });
+            sleep(secs(2)).await;
+            Ok(handle)
+        });
+        drop(outcome.await.unwrap());
+        let told = "hostile: error: an error that panicked when shown: no words for it";
+        assert_eq!(hook.seen(), [told]);
+    });
+}

@@ -7,10 +7,10 @@ use std::sync::{
 };
 
 use futures_concurrency::future::Race;
-use headcount::{group, run, sync::CapacityLimiter, time::sleep, timeout, unblock};
+use headcount::{Options, group, run, sync::CapacityLimiter, time::sleep, timeout, unblock};
 
 use crate::support::{
-    Flag, Ledger, SEEDS, catch, done, message, millis, on_workers, poll_once, secs, sim,
+    Flag, Ledger, Oops, SEEDS, catch, done, message, millis, ok, on_workers, poll_once, secs, sim,
     spin_until, yield_now,
 };
 
@@ -102,6 +102,32 @@ fn the_capacity_can_be_raised_and_lowered_while_permits_are_held() {
         drop(third);
         drop(fourth.await);
         assert_eq!(limiter.in_use(), 0);
+    });
+}
+
+/// By the nearest name around, whatever it is acquired in.
+#[test]
+fn a_holder_without_a_name_is_told_by_the_nearest_boundary_that_has_one() {
+    sim(SEEDS, || async {
+        let limiter = CapacityLimiter::new(9);
+        let held = async || {
+            let here = limiter.acquire().await;
+            let timed = timeout(secs(1), limiter.acquire()).await.unwrap();
+            let inner = group(async |_| Ok::<_, Oops>(limiter.acquire().await));
+            let permits = (here, timed, inner.await.unwrap());
+            let holders = limiter.holders();
+            let tasks = holders.iter().map(|holder| holder.task().map(String::from));
+            let tasks = tasks.collect::<Vec<_>>();
+            drop(permits);
+            tasks
+        };
+        assert_eq!(held().await, [None, None, None]);
+        let named = Options::new().name("named").scope(async |s| {
+            let handle = s.spawn(async { ok(held().await) });
+            assert_eq!(handle.await.unwrap(), vec![Some("named".to_owned()); 3]);
+            done()
+        });
+        named.await.unwrap();
     });
 }
 

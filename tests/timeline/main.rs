@@ -2,6 +2,7 @@
 #![cfg(not(any(loom, shuttle)))]
 
 mod browser;
+mod foreign;
 mod format;
 mod page;
 mod record;

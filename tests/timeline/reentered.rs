@@ -144,6 +144,6 @@ fn a_log_that_enters_spans_hears_of_a_timeline_that_is_not_complete() {
         });
         drop(recording);
     });
-    let line = "headcount: the timeline is not complete: the disk is full";
+    let line = "the timeline is not complete: the disk is full";
     assert!(told.try_iter().any(|text| text == line));
 }

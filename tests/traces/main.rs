@@ -3,6 +3,7 @@
 #![cfg(not(any(loom, shuttle)))]
 
 mod events;
+mod hostile;
 mod outcomes;
 mod recorder;
 mod relations;

@@ -281,6 +281,35 @@ fn the_tree_of_a_boundary_is_that_of_what_is_below() {
     });
 }
 
+/// Its node is made by the call, and is younger.
+#[test]
+fn the_tree_of_a_child_shows_it_as_every_other_does() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            g.spawn_named("looks", async {
+                sleep(secs(3)).await;
+                let own = Boundary::current().unwrap().tree();
+                assert_eq!(own.entries().len(), 1);
+                let (all, own) = (tree(), entry(&own, "looks"));
+                let all = entry(&all, "looks");
+                assert_eq!((own.state, own.task), (EntryState::Running, all.task));
+                assert_eq!((own.age, own.polls), (Some(secs(3)), all.polls));
+                assert_eq!((own.parent, own.depth), (None, 0));
+                let inner = group(async |g| {
+                    g.spawn_named("below", sleep(secs(1)));
+                    done()
+                });
+                let inner = poll_once(&mut Box::pin(inner)).await;
+                assert!(inner.is_pending());
+                let tree = Boundary::current().unwrap().tree();
+                assert_eq!(path(&tree, "below"), ["below", "group", "looks"]);
+            });
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
 #[test]
 fn another_simulation_is_not_shown() {
     let seen = std::thread::spawn(|| {

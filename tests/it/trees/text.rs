@@ -1,6 +1,6 @@
 //! The tree as text and as data.
 
-use headcount::{Options, TaskGroup, TaskTree, group, scope, time::sleep, tree};
+use headcount::{Instant, Options, TaskGroup, TaskTree, group, scope, shield, time::sleep, tree};
 
 use super::SEEDS;
 use crate::support::{Oops, done, secs, sim};
@@ -142,6 +142,51 @@ fn it_is_serialized_with_the_place_of_each_parent() {
             g.spawn(async {});
             let json = serde_json::to_value(tree()).unwrap();
             assert_eq!(json["entries"][1]["parent"], 0);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn control_characters_in_names_and_reasons_are_escaped() {
+    sim(1, || async {
+        let outcome = Options::new().name("two\nlines").group(async |g| {
+            g.spawn_named("\u{1b}[31mrote Tür", sleep(secs(5)));
+            g.cancel_with("a\tb");
+            let tree = tree();
+            let expected = r"
+group `two\nlines` at HERE: running, cancelling for 0.0ns, on request (by `two\nlines`): a\tb; 1 of 1 children left; 0.0ns old
+└─ task `\u{1b}[31mrote Tür` at HERE: ready, cancelling; 0.0ns old, polls: 0, busy: 0.0ns";
+            assert_eq!(text(&tree), expected.trim_start());
+            assert_eq!(tree.entries()[0].name.as_deref(), Some("two\nlines"));
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_over_has_no_time_left() {
+    sim(SEEDS, || async {
+        let options = Options::new().name("timed").grace(secs(5));
+        let options = options.deadline(Instant::now() + secs(30));
+        let outcome = options.group(async |g| {
+            let shown = async {
+                g.shutdown(secs(20));
+                sleep(secs(21)).await;
+                let first = tree().to_string();
+                sleep(secs(10)).await;
+                [first, tree().to_string()]
+            };
+            let [cancelled, late] = shield(shown).await;
+            let ended =
+                "cancelling for 1.0s, the grace of the shutdown has ended, deadline in 9.0s";
+            assert!(cancelled.contains(ended), "{cancelled}");
+            assert!(late.contains(", its deadline has passed"), "{late}");
+            for text in [cancelled, late] {
+                assert!(!text.contains(" in 0.0ns"), "{text}");
+            }
             done()
         });
         outcome.await.unwrap();
