@@ -135,15 +135,17 @@ fn a_shield_in_a_carried_boundary_holds_though_its_task_is_slow() {
 fn a_handle_awaited_in_a_carried_boundary_says_how_its_child_has_ended() {
     sim(FEW, async || {
         let outcome = group(async |outer| {
-            let (here, child) = (Boundary::current().unwrap(), outer.spawn(pending::<()>()));
-            let foreign = here.wrap(child);
-            outer.cancel();
-            // Not a child of that group, which would be dropped.
-            _ = shield(async {}).await;
-            assert!(catch(foreign).await.unwrap().unwrap_err().is_cancelled());
+            let inner = group(async |g| {
+                let (here, child) = (Boundary::current().unwrap(), g.spawn(pending::<()>()));
+                let foreign = here.wrap(child);
+                let foreign = outer.spawn(async move { Ok(foreign.await.unwrap_err()) });
+                g.cancel();
+                pending::<Result<_, Oops>>().await.map(|()| foreign)
+            });
+            assert!(inner.await.unwrap_err().is_cancelled());
             done()
         });
-        _ = outcome.await;
+        outcome.await.unwrap();
     });
 }
 
