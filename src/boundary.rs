@@ -60,8 +60,8 @@ impl Boundary {
 
     /// Polls, and drops, `future` inside this boundary, wherever that happens.
     ///
-    /// When the boundary is cancelled, a group in there returns an error; a timeout, and whatever else has no
-    /// error for that, stays pending, until the task is dropped. A [`shield`](crate::shield()) that is
+    /// In a task that is not below this boundary: when the boundary is cancelled, or ends, a group in there
+    /// returns an error, and whatever else waits in there stays pending, until the task is dropped. A [`shield`](crate::shield()) that is
     /// forgotten there half-way is waited for, for ever.
     ///
     /// ```
@@ -87,9 +87,24 @@ impl Boundary {
 
     /// Runs `f` inside this boundary, on a thread that may be blocked: [`run`](crate::run()) may be
     /// called there, and what is deferred is released by this boundary.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f`. If the boundary is cancelled, or ends, while `f` waits in it, by the runtime's
+    /// `block_on`, for a timeout or something else that has no error for that. `run` and groups have one.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let in_closure = context::inside_closure();
         let result = Frame::Blocking(&self.0).catch(f);
-        result.unwrap_or_else(|payload| resume_unwind(payload))
+        result.unwrap_or_else(|payload| {
+            if panics::is_interrupt(&payload) && !in_closure {
+                panic!(
+                    "a boundary that was carried to this thread was cancelled, while the thread \
+                     waited in it for something that has no error for that: wait for a group or in \
+                     `run`"
+                );
+            }
+            resume_unwind(payload)
+        })
     }
 }
 
@@ -112,12 +127,22 @@ pin_project! {
     impl<F> PinnedDrop for Wrapped<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let dropped = Frame::Foreign(this.node).catch(|| this.future.set(None));
+            let dropped = Wrapped::<F>::frame(this.node).catch(|| this.future.set(None));
             match dropped {
                 Err(payload) if std::thread::panicking() => panics::discard(payload),
                 Err(payload) => resume_unwind(payload),
                 Ok(()) => {}
             }
+        }
+    }
+}
+
+impl<F> Wrapped<F> {
+    /// Whoever runs inside of the boundary anyway is no stranger to it.
+    fn frame(node: &Arc<Node>) -> Frame<'_> {
+        match context::is_under(node) {
+            true => Frame::Node(node),
+            false => Frame::Foreign(node),
         }
     }
 }
@@ -128,7 +153,7 @@ impl<F: Future> Future for Wrapped<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let future = this.future.as_pin_mut().expect("dropped only with this");
-        let polled = Frame::Foreign(this.node).catch(|| future.poll(cx));
+        let polled = Wrapped::<F>::frame(this.node).catch(|| future.poll(cx));
         polled.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }

@@ -93,7 +93,7 @@ impl<'env, E: fmt::Debug + Send + 'env> TaskGroup<'env, E> {
     /// To await something in the closure, use [`run`](crate::run()) there, or the runtime's `block_on`. What
     /// is cancelled with the closure returns its error there, as a group does; where there is none, as
     /// for a [`timeout`](crate::timeout()) or a [`bracket`](crate::bracket), the closure is unwound, without a
-    /// message, and ends as a task that is cancelled does.
+    /// message, and ends as a task that is cancelled does. (With `panic = "abort"` the process ends.)
     ///
     /// ```
     /// # fn main() -> Result<(), headcount::GroupError<std::io::Error>> {

@@ -23,8 +23,15 @@ pub(crate) type SuppressedHook = Arc<dyn Fn(&Suppressed) + Send + Sync>;
 /// value, and has no error to return.
 struct Interrupt;
 
-/// Without the panic hook: nothing has gone wrong.
+/// Without the panic hook: nothing has gone wrong. But where nothing unwinds, the process ends here, and
+/// should say why.
 pub(crate) fn interrupt() -> ! {
+    if cfg!(panic = "abort") {
+        panic!(
+            "a blocking closure was cancelled while it waited for something that has no error for \
+             that, and `panic = \"abort\"` keeps it from unwinding: wait for a group or in `run`"
+        );
+    }
     resume_unwind(Box::new(Interrupt))
 }
 

@@ -406,13 +406,13 @@ fn inline_orphans(node: &Node) -> Vec<Arc<Node>> {
 }
 
 /// Does a poll go on that may open something in this orphan? That of a scope covers those of its
-/// inline children, and its end settles them if it was orphaned meanwhile.
+/// inline children, and its end settles them if it was orphaned meanwhile. (Not those of one that has ended,
+/// which lists nobody.)
 fn may_be_polled(node: &Node) -> bool {
-    let scope = node
-        .parent()
-        .filter(|parent| node.kind == Kind::Task && parent.kind == Kind::Scope);
-    node.is_being_polled()
-        || scope.is_some_and(|scope| scope.is_orphan() && scope.is_being_polled())
+    let inline = |scope: &&Arc<Node>| node.kind == Kind::Task && scope.kind == Kind::Scope;
+    let covers =
+        |scope: &Arc<Node>| scope.is_orphan() && !scope.has_ended() && scope.is_being_polled();
+    node.is_being_polled() || node.parent().filter(inline).is_some_and(covers)
 }
 
 /// Ends an orphan below which nothing lives any more, and then its parent if that is one too.

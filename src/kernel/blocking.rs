@@ -237,8 +237,12 @@ impl<'env, T: Send + 'env> Future for Blocking<'env, T> {
         }
         match result {
             Some(Ok(value)) => Poll::Ready(value),
-            // It ends as a task that is cancelled does: whoever polls this drops it now.
-            Some(Err(payload)) if cancelled && panics::is_interrupt(&payload) => Poll::Pending,
+            Some(Err(payload)) if panics::is_interrupt(&payload) => {
+                // It ends as a task that is cancelled does: whoever polls this drops it now, also if a
+                // shield has come between since.
+                context::with_cell(|cell| cell.cancel());
+                Poll::Pending
+            }
             Some(Err(payload)) => resume_unwind(payload),
             None => Poll::Pending,
         }

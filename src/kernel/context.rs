@@ -238,6 +238,11 @@ pub(crate) fn is_about_to_be_dropped() -> bool {
     with(|frame| !is_carried(frame)) && is_cancelled()
 }
 
+/// Is it a blocking closure, or called by one?
+pub(crate) fn inside_closure() -> bool {
+    with(|frame| matches!(frame, Some(Frame::Blocking(_))))
+}
+
 /// Does it block its thread, though a request is visible to it?
 pub(crate) fn blocks_while_cancelled() -> bool {
     with(|frame| matches!(frame, Some(Frame::Blocking(node)) if node.is_cancelled()))

@@ -358,11 +358,17 @@ fn poll_closing<T>(
 /// blocked, or the task of somebody else; there, what has no error for that parks all the same, since a task
 /// can be dropped.
 fn parks(node: &Node) -> bool {
-    if node.kind == Kind::Run || !node.is_cancelled_from_above() {
-        return false;
+    let foreign = node.kind == Kind::Cancel && context::is_foreign();
+    let dropped = || {
+        node.reason()
+            .is_some_and(|reason| reason.kind == CancelKind::Dropped)
+    };
+    if foreign && (node.is_orphan() || dropped()) {
+        // Its boundary has ended.
+        return true;
     }
-    let without_error = node.kind == Kind::Cancel && context::is_foreign();
-    without_error || context::is_about_to_be_dropped()
+    let awaiter_goes = || foreign || context::is_about_to_be_dropped();
+    node.kind != Kind::Run && node.is_cancelled_from_above() && awaiter_goes()
 }
 
 /// A poll of a boundary, which ends on every way out. The poll of a scope covers those of its body

@@ -259,10 +259,12 @@ impl Node {
         self.kind.is_inner() && (self.kind == Kind::Run || !self.has(CARRIED))
     }
 
-    /// Before it is linked.
+    /// Before it is placed. While a thread unwinds, no request reaches what a destructor awaits there: what
+    /// has no error to return for that could not unwind.
     pub(super) fn note_carried(&self, carried: bool) {
         if carried {
-            self.raise(CARRIED);
+            let spared = self.kind != Kind::Run && std::thread::panicking();
+            self.raise(if spared { CARRIED | SHIELD } else { CARRIED });
         }
     }
 

@@ -247,3 +247,78 @@ fn a_group_forgotten_in_a_carried_boundary_keeps_no_cancelled_body_alive() {
         ledger.expect(&[(1000, "child cut")]);
     });
 }
+
+/// Nobody is there to drop it, and it has no error for that.
+#[test]
+fn a_timeout_in_a_carried_boundary_stays_pending_when_that_ends() {
+    sim(FEW, async || {
+        let outcome = group(async |outer| {
+            let here = group(async |_| {
+                let here = Boundary::current().unwrap();
+                let before = here.wrap(timeout(secs(9), pending::<()>()));
+                outer.spawn(async move { before.await.unwrap() });
+                sleep(secs(1)).await;
+                Ok::<_, Oops>(here)
+            });
+            let after = here.await.unwrap().wrap(timeout(secs(9), pending::<()>()));
+            outer.spawn(async move { after.await.unwrap() });
+            sleep(secs(10)).await;
+            outer.cancel();
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
+
+#[test]
+fn a_thread_to_which_a_boundary_was_carried_panics_with_advice_where_there_is_no_error() {
+    let name = "awaited_inside::a_thread_to_which_a_boundary_was_carried_panics_with_advice_where_there_is_no_error";
+    on_workers(name, || {
+        assert!(blocked(|began| {
+            let (began, here) = (began.clone(), Boundary::current().unwrap());
+            let endless = async move {
+                began.set();
+                pending::<()>().await;
+            };
+            let waits = move || here.enter(|| block_on(timeout(secs(3600), endless)));
+            let payload = std::thread::spawn(waits).join().unwrap_err();
+            assert!(message(&*payload).contains("carried to this thread"));
+        }));
+    });
+}
+
+/// A second panic would abort.
+#[test]
+fn a_destructor_in_a_closure_that_is_unwound_may_wait_to_the_end() {
+    struct Flush(Flag);
+
+    impl Drop for Flush {
+        fn drop(&mut self) {
+            let flushed = block_on(timeout(secs(3600), async {
+                checkpoint().await;
+                shield(checkpoint()).await;
+            }));
+            flushed.unwrap();
+            block_on(gather_settled([async {
+                checkpoint().await;
+                done()
+            }]));
+            self.0.set();
+        }
+    }
+
+    let name = "awaited_inside::a_destructor_in_a_closure_that_is_unwound_may_wait_to_the_end";
+    on_workers(name, || {
+        let flushed = Flag::default();
+        let flush = Flush(flushed.clone());
+        assert!(!blocked(move |began| {
+            let _flush = flush;
+            let endless = async {
+                began.set();
+                pending::<()>().await;
+            };
+            _ = block_on(timeout(secs(3600), endless));
+        }));
+        assert!(flushed.is_set());
+    });
+}

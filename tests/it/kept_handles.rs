@@ -232,6 +232,38 @@ fn a_dropped_handle_changes_nothing() {
     });
 }
 
+/// Rule 23: nothing is linked to a scope any more that has ended, but what its children own is released.
+#[test]
+fn a_scope_awaited_after_its_end_releases_what_its_children_own() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |_| {
+            let inner = group(async |_| {
+                let guard = ledger.deferred("guard", secs(2));
+                let mut kept = Box::pin(scope(async move |s| {
+                    s.spawn(async move {
+                        let _guard = guard;
+                        pending::<()>().await;
+                    });
+                    pending::<Result<(), Oops>>().await
+                }));
+                assert!(poll_once(&mut kept).await.is_pending());
+                ok(kept)
+            });
+            let kept = inner.await.unwrap();
+            ledger.note("inner ended");
+            assert!(kept.await.unwrap_err().is_cancelled());
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[
+            (0, "inner ended"),
+            (0, "guard releasing"),
+            (2000, "guard released"),
+        ]);
+    });
+}
+
 /// Rule 13: a handle of a cancelled sibling is awaited by one whom its end does not concern.
 #[test]
 fn a_handle_awaited_long_after_its_group_has_ended_still_answers() {
