@@ -129,7 +129,14 @@ pin_project! {
             let mut this = this.project();
             let dropped = Wrapped::<F>::frame(this.node).catch(|| this.future.set(None));
             match dropped {
-                Err(payload) if std::thread::panicking() => panics::discard(payload),
+                Err(payload) if std::thread::panicking() => {
+                    let text = panics::text(&payload);
+                    panics::log(
+                        log::Level::Error,
+                        format_args!("a destructor in a carried boundary panicked too: {text}"),
+                    );
+                    panics::discard(payload);
+                }
                 Err(payload) => resume_unwind(payload),
                 Ok(()) => {}
             }

@@ -158,7 +158,8 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
 impl<E: fmt::Debug + fmt::Display> Error for GroupError<E> {}
 
 /// Has the kind of the [first](GroupError::first) error, and the whole `GroupError` inside. One that
-/// [is cancelled](GroupError::is_cancelled) is `TimedOut` by a deadline, otherwise `Interrupted`.
+/// [is cancelled](GroupError::is_cancelled) is `TimedOut` by a deadline, otherwise `Other`: not `Interrupted`,
+/// which says that one may simply try again.
 ///
 /// A group of another error type says `.map_err(std::io::Error::other)`.
 ///
@@ -185,9 +186,10 @@ impl From<GroupError<io::Error>> for io::Error {
     fn from(error: GroupError<io::Error>) -> Self {
         let kind = match (error.first(), error.reason()) {
             (Some(first), _) => first.kind(),
-            (None, _) if !error.is_cancelled() => io::ErrorKind::Other,
-            (None, Some(reason)) if reason.kind == CancelKind::Deadline => io::ErrorKind::TimedOut,
-            (None, _) => io::ErrorKind::Interrupted,
+            (None, Some(reason)) if error.is_cancelled() && reason.kind == CancelKind::Deadline => {
+                io::ErrorKind::TimedOut
+            }
+            (None, _) => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

@@ -57,11 +57,7 @@ impl Error for JoinError {}
 
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> Self {
-        let kind = match error.end {
-            JoinEnd::Cancelled => io::ErrorKind::Interrupted,
-            JoinEnd::Failed | JoinEnd::Panicked => io::ErrorKind::Other,
-        };
-        io::Error::new(kind, error)
+        io::Error::other(error)
     }
 }
 

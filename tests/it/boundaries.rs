@@ -6,9 +6,14 @@ use std::{
     task::Poll,
 };
 
-use headcount::{Boundary, CancelScope, cancelled, checkpoint, group, run, scope, time::sleep};
+use headcount::{
+    Boundary, CancelScope, cancelled, checkpoint, group, run, scope, testing::Sim, time::sleep,
+};
 
-use crate::support::{Ledger, Oops, SEEDS, block_on, done, ok, on_workers, secs, sim};
+use crate::support::{
+    Ledger, Oops, PanicOnDrop, SEEDS, block_on, catch, done, logged, message, ok, on_workers,
+    poll_once, secs, sim,
+};
 
 #[test]
 fn there_is_no_boundary_outside_of_any() {
@@ -139,4 +144,27 @@ fn a_thread_that_carries_a_boundary_opens_a_run_in_it() {
             outcome.unwrap();
         },
     );
+}
+
+#[test]
+fn a_panic_of_what_is_dropped_in_a_carried_boundary_beside_another_is_an_error_in_the_log() {
+    let lines = logged(|| {
+        Sim::new(0).run(async {
+            let here = group(async |_| ok(Boundary::current().unwrap())).await;
+            let mut held = Box::pin(here.unwrap().wrap(async {
+                let _held = PanicOnDrop("second");
+                pending::<()>().await;
+            }));
+            assert!(poll_once(&mut held).await.is_pending());
+            let both = catch(async move {
+                let _held = held;
+                panic!("first");
+            });
+            assert_eq!(message(&*both.await.unwrap_err()), "first");
+        });
+    });
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(line.starts_with("ERROR") && line.ends_with("boundary panicked too: second"));
 }
