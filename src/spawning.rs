@@ -183,8 +183,8 @@ macro_rules! spawning {
                 self.spawn_packed(info, ask, luggage.around::<E, _>(future))
             }
 
-            /// Spawns what has its luggage already.
-            fn spawn_packed<O, F>(&self, info: Info, ask: Ask, future: F) -> JoinHandle<O::Value>
+            /// Spawns what has its luggage already, or none.
+            pub(crate) fn spawn_packed<O, F>(&self, info: Info, ask: Ask, future: F) -> JoinHandle<O::Value>
             where
                 O: IntoOutcome<E>,
                 O::Value: Send + 'env,

@@ -10,6 +10,7 @@ use std::{
     convert::Infallible,
     future::pending,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -315,6 +316,34 @@ fn a_task_local_of_async_std_begins_anew_in_each_child_and_is_kept_from_poll_to_
         Done::Ok(())
     });
     outcome.unwrap();
+}
+
+/// Those that do not wait may run in one task one after the other.
+#[test]
+fn a_task_local_of_async_std_begins_anew_in_each_item_that_waits() {
+    let outcome = run(async |_| {
+        let seen = map_concurrent(10..200, 4, async |number| {
+            checkpoint().await;
+            let before = OF_TASK.with(|local| local.replace(number));
+            checkpoint().await;
+            (before, OF_TASK.with(Cell::get) == number)
+        });
+        assert_eq!(seen.collect::<Vec<_>>().await, [(1, true); 190]);
+        Done::Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn an_item_sees_what_is_set_where_it_was_asked_for() {
+    explore(async || {
+        let mut outputs = pin!(map_concurrent(0.., 1, async |_| NUMBER.get()));
+        for number in [3, 5, 8] {
+            let output = NUMBER.scope(number, outputs.next()).await;
+            assert_eq!(output.unwrap(), Some(number));
+        }
+        assert_eq!(outputs.next().await.unwrap(), None);
+    });
 }
 
 #[test]

@@ -45,6 +45,9 @@ impl Luggage {
     }
 }
 
+/// What [`Luggage::around`] makes of a future that cannot fail.
+pub(crate) type Packed<F> = F;
+
 /// The future that was given to [`Luggage::around`].
 #[inline(always)]
 pub(crate) fn unwrap<F>(carried: F) -> F {

@@ -6,6 +6,7 @@
 //! 2. The future is gone before what it carried is.
 
 use std::{
+    convert::Infallible,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -116,6 +117,9 @@ pin_project! {
         }
     }
 }
+
+/// What [`Luggage::around`] makes of a future that cannot fail.
+pub(crate) type Packed<F> = Carried<F, Infallible>;
 
 impl<F, E> Future for Carried<F, E>
 where

@@ -19,12 +19,12 @@ mod carried;
     any(feature = "tracing", feature = "task-locals"),
     not(any(loom, shuttle))
 )))]
-pub(crate) use bare::{Luggage, Memory, unwrap};
+pub(crate) use bare::{Luggage, Memory, Packed, unwrap};
 #[cfg(all(
     any(feature = "tracing", feature = "task-locals"),
     not(any(loom, shuttle))
 ))]
-pub(crate) use carried::{Luggage, Memory, unwrap};
+pub(crate) use carried::{Luggage, Memory, Packed, unwrap};
 
 /// What a child is called in its span.
 #[derive(Clone, Copy, PartialEq, Eq)]

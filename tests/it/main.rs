@@ -31,6 +31,7 @@ mod late_drops;
 mod logs;
 mod logs_panicking;
 mod map_concurrent;
+mod map_workers;
 mod misuse;
 mod openers;
 mod peers;

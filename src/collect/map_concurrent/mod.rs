@@ -1,13 +1,14 @@
 //! A function over many items, some of them at a time.
 //!
 //! Invariants
-//! 1. `outstanding` counts the items that were handed to a child and whose output the stream has not
-//!    given yet. It never exceeds the limit, so neither do the children nor the outputs that wait.
-//! 2. Each of these has one [`Letter`], which brings its output to the desk when it is dropped: by
-//!    the kernel, after the child and what it owed have ended, since its handle is gone by then. A
-//!    child that panics or is cancelled writes none; its group ends then, and the stream with it.
-//! 3. The stream looks at the desk, and leaves its waker there, under one lock. So who posts either
-//!    was seen, or wakes it.
+//! 1. `outstanding` counts the items that were brought to the desk and whose output the stream has not
+//!    given yet. It never exceeds the limit, so neither do the items that are begun, those that wait for
+//!    a worker, and the outputs, all together.
+//! 2. The output of each of these comes to the desk once (`worker`). A worker that panics or is
+//!    cancelled brings none; its group ends then, and the stream with it.
+
+mod desk;
+mod worker;
 
 use std::{
     collections::VecDeque,
@@ -17,38 +18,45 @@ use std::{
     panic::Location,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::Map};
 use pin_project_lite::pin_project;
 
+use self::desk::Desk;
 use super::{Ending, ending, items::IntoItems};
 use crate::{
+    carry::{Luggage, Packed, What},
     group::{TaskGroup, group},
-    kernel::{atomic::Lock, ledger::Ask},
-    panics, spawning,
+    spawning,
 };
+
+/// What computes the output of an item, with what it takes along.
+type Item<Fut> = Packed<Map<Fut, Wrap<<Fut as Future>::Output>>>;
+type Wrap<T> = fn(T) -> Result<T, Infallible>;
 
 pin_project! {
     /// The outputs of a function over many items, computed some at a time. Made by
     /// [`map_concurrent`].
     #[must_use = "streams do nothing unless polled"]
-    pub struct MapConcurrent<S, F, T> {
+    pub struct MapConcurrent<S, F, Fut>
+    where
+        Fut: Future,
+    {
         // The children's group goes first: it may no longer have to wait for what follows.
         ending: Option<Ending>,
         group: Option<TaskGroup<'static, Infallible>>,
-        desk: Recipient<T>,
+        desk: Recipient<Item<Fut>, Fut::Output>,
         // Taken from the desk, in the order of completion.
-        taken: VecDeque<(u64, T)>,
-        in_order: Option<InOrder<T>>,
+        taken: VecDeque<(u64, Fut::Output)>,
+        in_order: Option<InOrder<Fut::Output>>,
         // The number of the next item.
         next: u64,
         outstanding: usize,
         limit: usize,
         function: F,
-        caller: &'static Location<'static>,
         #[pin]
         items: Option<S>,
     }
@@ -83,7 +91,9 @@ pin_project! {
 /// ```
 ///
 /// Other than `buffer_unordered` it runs the futures in parallel, on the runtime's threads, and they go
-/// on while the reader is busy.
+/// on while the reader is busy. One that is ready when it is first polled, and leaves nothing to
+/// release, costs no task: the next runs in the same one, and finds there what this one has left in a
+/// `task_local!` of async-std. (A [`Local`](crate::Local), and a span, are each item's own.)
 ///
 /// # Panics
 ///
@@ -100,7 +110,7 @@ pub fn map_concurrent<I, Kind, F, Fut>(
     items: I,
     limit: usize,
     function: F,
-) -> MapConcurrent<I::Stream, F, Fut::Output>
+) -> MapConcurrent<I::Stream, F, Fut>
 where
     I: IntoItems<Kind>,
     F: FnMut(I::Item) -> Fut,
@@ -111,18 +121,18 @@ where
         limit > 0,
         "a limit of 0 would let no future run, ever: use at least 1"
     );
-    let desk = Recipient(Arc::new(Desk::default()));
+    let desk = Recipient(Desk::new(spawning::info(None, Location::caller())));
     let (inside, outside) = (desk.0.clone(), desk.0.clone());
     let opening = group(async move |g| {
-        inside.0.lock().group = Some(g);
+        inside.open(g);
         // The stream polls this after it has said so.
-        poll_fn(|_| match inside.0.lock().complete {
+        poll_fn(|_| match inside.is_complete() {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         })
         .await
     });
-    let complete = move || outside.0.lock().complete;
+    let complete = move || outside.is_complete();
     MapConcurrent {
         ending: Some(ending("map_concurrent", opening, complete)),
         group: None,
@@ -133,12 +143,11 @@ where
         outstanding: 0,
         limit,
         function,
-        caller: Location::caller(),
         items: Some(items.into_items()),
     }
 }
 
-impl<S, F, T> MapConcurrent<S, F, T> {
+impl<S, F, Fut: Future> MapConcurrent<S, F, Fut> {
     /// Gives the outputs in the order of the items. One that is slow then holds up those behind it:
     /// they keep their places until it has come.
     ///
@@ -170,7 +179,7 @@ impl<S, F, T> MapConcurrent<S, F, T> {
     }
 }
 
-impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut::Output>
+impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut,
@@ -187,7 +196,7 @@ where
         if this.group.is_none() {
             // Opens the group here, where the stream is polled.
             let _ = ending.as_mut().poll(cx);
-            *this.group = this.desk.0.0.lock().group.take();
+            *this.group = this.desk.0.group();
         }
         while *this.outstanding < *this.limit {
             let Some(group) = this.group.as_ref().filter(|group| !group.is_cancelled()) else {
@@ -198,16 +207,14 @@ where
             };
             match items.poll_next(cx) {
                 Poll::Ready(Some(item)) => {
-                    let (future, desk) = ((this.function)(item), this.desk.0.clone());
+                    let future = (this.function)(item).map(Ok as Wrap<Fut::Output>);
+                    let desk = &this.desk.0;
+                    let luggage = Luggage::new(What::Task, group.book.node(), desk.info());
                     let number = *this.next;
                     *this.next += 1;
                     *this.outstanding += 1;
-                    let child = future.map(move |output| {
-                        let output = Some((number, output));
-                        Ok(Letter { output, desk })
-                    });
-                    let info = spawning::info(None, this.caller);
-                    drop(group.spawn_as(info, Ask::Queue, child));
+                    let item = Box::pin(luggage.around::<Infallible, _>(future));
+                    desk.bring((number, item));
                 }
                 Poll::Ready(None) => this.items.set(None),
                 Poll::Pending => break,
@@ -223,7 +230,7 @@ where
                 return Poll::Ready(output);
             }
             if *this.outstanding == 0 && this.items.is_none() {
-                this.desk.0.0.lock().complete = true;
+                this.desk.0.complete();
                 ready!(ending.as_mut().poll(cx));
                 *this.ending = None;
                 return Poll::Ready(None);
@@ -245,7 +252,7 @@ where
     }
 }
 
-impl<S, F, T> fmt::Debug for MapConcurrent<S, F, T> {
+impl<S, F, Fut: Future> fmt::Debug for MapConcurrent<S, F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapConcurrent")
             .field("limit", &self.limit)
@@ -254,85 +261,12 @@ impl<S, F, T> fmt::Debug for MapConcurrent<S, F, T> {
     }
 }
 
-/// Where outputs arrive.
-struct Desk<T>(Lock<Tray<T>>);
-
-struct Tray<T> {
-    group: Option<TaskGroup<'static, Infallible>>,
-    outputs: VecDeque<(u64, T)>,
-    waker: Option<Waker>,
-    /// The stream has given everything.
-    complete: bool,
-    /// The stream is gone.
-    closed: bool,
-}
-
-impl<T> Default for Desk<T> {
-    fn default() -> Self {
-        Desk(Lock::new(Tray {
-            group: None,
-            outputs: VecDeque::new(),
-            waker: None,
-            complete: false,
-            closed: false,
-        }))
-    }
-}
-
-impl<T> Desk<T> {
-    /// Gives back what nobody will take any more, to be dropped outside the lock.
-    fn post(&self, output: (u64, T)) -> Option<(u64, T)> {
-        let waker = {
-            let mut tray = self.0.lock();
-            if tray.closed {
-                return Some(output);
-            }
-            tray.outputs.push_back(output);
-            tray.waker.take()
-        };
-        waker.into_iter().for_each(panics::wake);
-        None
-    }
-
-    /// Moves all that has come to the stream, which has nothing left; false if there is nothing.
-    fn take_or_park(&self, taken: &mut VecDeque<(u64, T)>, waker: &Waker) -> bool {
-        let old = {
-            let mut tray = self.0.lock();
-            if !tray.outputs.is_empty() {
-                std::mem::swap(&mut tray.outputs, taken);
-                return true;
-            }
-            tray.waker.replace(waker.clone())
-        };
-        drop(old);
-        false
-    }
-}
-
 /// The stream's end of the desk.
-struct Recipient<T>(Arc<Desk<T>>);
+struct Recipient<F, T>(Arc<Desk<F, T>>);
 
-impl<T> Drop for Recipient<T> {
+impl<F, T> Drop for Recipient<F, T> {
     fn drop(&mut self) {
-        let left = {
-            let mut tray = self.0.0.lock();
-            tray.closed = true;
-            (std::mem::take(&mut tray.outputs), tray.waker.take())
-        };
-        drop(left);
-    }
-}
-
-/// The output of a child on its way (invariant 2).
-struct Letter<T> {
-    output: Option<(u64, T)>,
-    desk: Arc<Desk<T>>,
-}
-
-impl<T> Drop for Letter<T> {
-    fn drop(&mut self) {
-        let late = self.output.take().and_then(|output| self.desk.post(output));
-        drop(late);
+        self.0.leave_unread();
     }
 }
 

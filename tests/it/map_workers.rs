@@ -1,0 +1,205 @@
+//! `map_concurrent` from below: its workers take one item after another, and nobody can tell.
+
+use std::{
+    future::pending,
+    mem,
+    pin::pin,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::{StreamExt, stream};
+use headcount::{Options, group, map_concurrent, run, time::sleep, tree};
+
+use crate::support::{
+    Census, Gate, Ledger, PanicOnDrop, SEEDS, catch, done, message, on_these_workers, poll_once,
+    secs, sim, yield_now,
+};
+
+#[test]
+fn items_that_block_their_threads_run_in_parallel() {
+    on_these_workers(
+        &[2, 8],
+        "map_workers::items_that_block_their_threads_run_in_parallel",
+        || {
+            let outcome = run(async |_| {
+                for _ in 0..200 {
+                    let barrier = Arc::new(Barrier::new(2));
+                    let met = map_concurrent(0..10, 2, |_| {
+                        let barrier = barrier.clone();
+                        async move { barrier.wait() }
+                    });
+                    assert_eq!(met.count().await, 10);
+                }
+                done()
+            });
+            outcome.unwrap();
+        },
+    );
+}
+
+#[test]
+fn an_item_that_waits_holds_up_none_behind_it() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let mut outputs = pin!(map_concurrent(0..100, 4, async |n| {
+            if n % 40 == 0 {
+                sleep(secs(10)).await;
+            }
+            n
+        }));
+        for _ in 0..97 {
+            outputs.next().await.unwrap();
+        }
+        assert_eq!(ledger.now(), 0);
+        assert_eq!(outputs.count().await, 3);
+        assert_eq!(ledger.now(), 10_000);
+    });
+}
+
+#[test]
+fn no_item_is_begun_after_a_request() {
+    sim(SEEDS, || async {
+        let (begun, census) = (Arc::new(AtomicUsize::new(0)), Census::default());
+        let outcome = group(async |g| {
+            let all = map_concurrent(0..100, 50, |n| {
+                let (group, begun, tracked) = (g.clone(), begun.clone(), census.tracked());
+                async move {
+                    let _tracked = tracked;
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    if n == 5 {
+                        group.cancel();
+                    }
+                }
+            });
+            all.count().await;
+            done()
+        })
+        .await;
+        assert!(outcome.unwrap_err().is_cancelled());
+        assert_eq!((begun.load(Ordering::SeqCst), census.living()), (6, 0));
+    });
+}
+
+#[test]
+fn items_that_nobody_began_are_dropped_with_their_group_though_the_stream_is_forgotten() {
+    sim(SEEDS, || async {
+        let census = Census::default();
+        let outcome = group(async |_| {
+            let mut outputs = Box::pin(map_concurrent(0..100, 50, |_| {
+                let tracked = census.tracked();
+                async move { drop(tracked) }
+            }));
+            assert!(poll_once(&mut outputs.next()).await.is_pending());
+            mem::forget(outputs);
+            done()
+        });
+        outcome.await.unwrap();
+        assert_eq!((census.born(), census.living()), (50, 0));
+    });
+}
+
+/// Rule 14: the first resumes, the others are told.
+#[test]
+fn each_panic_of_the_destructors_of_items_that_nobody_began_is_told() {
+    for forget in [false, true] {
+        sim(SEEDS / 5, move || async move {
+            let told = Arc::new(AtomicUsize::new(0));
+            let count = told.clone();
+            let options = Options::new().on_suppressed(move |suppressed| {
+                assert_eq!(suppressed.text(), "item");
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            let outcome = catch(options.group(async |_| {
+                let mut outputs = Box::pin(map_concurrent(0..5, 5, |_| {
+                    let owned = PanicOnDrop("item");
+                    async move {
+                        let _owned = owned;
+                        pending::<()>().await;
+                    }
+                }));
+                assert!(poll_once(&mut outputs.next()).await.is_pending());
+                match forget {
+                    true => mem::forget(outputs),
+                    false => drop(outputs),
+                }
+                done()
+            }));
+            assert_eq!(message(&*outcome.await.unwrap_err()), "item");
+            assert_eq!(told.load(Ordering::SeqCst), 4);
+        });
+    }
+}
+
+/// The panic of an item that runs does not keep those behind it from being dropped.
+#[test]
+fn a_panic_drops_the_items_behind_it() {
+    sim(SEEDS, || async {
+        let census = Census::default();
+        let all = map_concurrent(0..100, 50, |n| {
+            let tracked = census.tracked();
+            async move {
+                let _tracked = tracked;
+                assert_ne!(n, 7, "seven");
+            }
+        });
+        let payload = catch(all.count()).await.unwrap_err();
+        assert!(message(&*payload).contains("seven"));
+        assert_eq!(census.living(), 0);
+    });
+}
+
+#[test]
+fn items_that_never_wait_let_others_run() {
+    on_these_workers(
+        &[1],
+        "map_workers::items_that_never_wait_let_others_run",
+        || {
+            let outcome = run(async |g| {
+                let over = Arc::new(AtomicBool::new(false));
+                let other = over.clone();
+                let mut outputs = map_concurrent(0.., 8, async |n: u64| n);
+                outputs.next().await.unwrap();
+                g.spawn(async move {
+                    for _ in 0..100 {
+                        yield_now().await;
+                    }
+                    other.store(true, Ordering::SeqCst);
+                });
+                let mut taken = 0;
+                while !over.load(Ordering::SeqCst) {
+                    taken += 1;
+                    assert!(taken < 10_000_000, "they have run alone");
+                    outputs.next().await.unwrap();
+                }
+                done()
+            });
+            outcome.unwrap();
+        },
+    );
+}
+
+#[test]
+fn not_more_than_one_worker_waits_for_an_item() {
+    sim(SEEDS, || async {
+        let gate = Gate::default();
+        let open = gate.clone();
+        let last = stream::once(async move { open.wait().await });
+        let items = Box::pin(stream::iter(0..100).map(drop).chain(last));
+        let outcome = group(async |_| {
+            let mut outputs = map_concurrent(items, 50, async |()| ());
+            for _ in 0..100 {
+                outputs.next().await.unwrap();
+            }
+            sleep(secs(1)).await;
+            let shown = tree().to_string();
+            assert!(shown.matches("map_workers.rs").count() <= 3, "{shown}");
+            gate.open();
+            assert_eq!(outputs.count().await, 1);
+            done()
+        });
+        outcome.await.unwrap();
+    });
+}
