@@ -1,13 +1,14 @@
 //! `map_concurrent` from below: its workers take one item after another, and nobody can tell.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     mem,
     pin::pin,
     sync::{
-        Arc, Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Barrier, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Poll, Waker},
 };
 
 use futures_util::{StreamExt, stream};
@@ -15,7 +16,7 @@ use headcount::{Options, group, map_concurrent, run, time::sleep, tree};
 
 use crate::support::{
     Census, Gate, Ledger, PanicOnDrop, SEEDS, catch, done, message, on_these_workers, poll_once,
-    secs, sim, yield_now,
+    secs, sim, spin_until, yield_now,
 };
 
 #[test]
@@ -151,6 +152,7 @@ fn a_panic_drops_the_items_behind_it() {
     });
 }
 
+/// Each item ends only when there is another behind it, so its worker never finds the desk empty.
 #[test]
 fn items_that_never_wait_let_others_run() {
     on_these_workers(
@@ -158,9 +160,20 @@ fn items_that_never_wait_let_others_run() {
         "map_workers::items_that_never_wait_let_others_run",
         || {
             let outcome = run(async |g| {
-                let over = Arc::new(AtomicBool::new(false));
-                let other = over.clone();
-                let mut outputs = map_concurrent(0.., 8, async |n: u64| n);
+                let (asked, over) = (
+                    Arc::new(AtomicU64::new(0)),
+                    Arc::new(AtomicBool::new(false)),
+                );
+                let (count, other) = (asked.clone(), over.clone());
+                let items = (0..).inspect(move |_| _ = count.fetch_add(1, Ordering::SeqCst));
+                let mut outputs = map_concurrent(items, 8, |n: u64| {
+                    let (asked, over) = (asked.clone(), over.clone());
+                    async move {
+                        spin_until(|| {
+                            asked.load(Ordering::SeqCst) > n + 4 || over.load(Ordering::SeqCst)
+                        });
+                    }
+                });
                 outputs.next().await.unwrap();
                 g.spawn(async move {
                     for _ in 0..100 {
@@ -171,7 +184,7 @@ fn items_that_never_wait_let_others_run() {
                 let mut taken = 0;
                 while !over.load(Ordering::SeqCst) {
                     taken += 1;
-                    assert!(taken < 10_000_000, "they have run alone");
+                    assert!(taken < 100_000, "they have run alone");
                     outputs.next().await.unwrap();
                 }
                 done()
@@ -179,6 +192,36 @@ fn items_that_never_wait_let_others_run() {
             outcome.unwrap();
         },
     );
+}
+
+/// An item may leave its waker behind, and with it a way to wake who waits for another.
+#[test]
+fn a_worker_that_is_woken_for_nothing_goes_on_to_wait() {
+    sim(SEEDS, || async {
+        let (gates, wakers) = (
+            [(); 20].map(|()| Gate::default()),
+            Arc::new(Mutex::new(vec![])),
+        );
+        let opens = gates.clone();
+        let items = stream::iter(gates).then(|gate| async move { gate.wait().await });
+        let left = wakers.clone();
+        let mut outputs = pin!(map_concurrent(Box::pin(items), 4, move |()| {
+            let left = left.clone();
+            poll_fn(move |cx| {
+                left.lock().unwrap().push(cx.waker().clone());
+                Poll::Ready(())
+            })
+        }));
+        for gate in opens {
+            gate.open();
+            outputs.next().await.unwrap();
+            sleep(secs(1)).await;
+            let left = wakers.lock().unwrap().clone();
+            left.into_iter().for_each(Waker::wake);
+            sleep(secs(1)).await;
+        }
+        assert!(outputs.next().await.is_none());
+    });
 }
 
 #[test]

@@ -58,14 +58,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut output = None;
-        for turn in 0.. {
+        let (mut turn, mut output) = (0, None);
+        loop {
             let future = match &mut this.future {
                 Some(future) => future,
                 None => {
                     let Some(desk) = &this.place.desk else {
                         panic!("a worker was polled after it had left");
                     };
+                    if turn == TURNS {
+                        cx.waker().wake_by_ref();
+                        drop(output.and_then(|output| desk.post(output)));
+                        return Poll::Pending;
+                    }
                     let called = std::mem::replace(&mut this.called, false);
                     match desk.next(this.place.number, called, output.take(), cx.waker()) {
                         Next::Item(number, future) => {
@@ -80,10 +85,6 @@ where
                     }
                 }
             };
-            if turn == TURNS {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             if turn > 0 && context::is_cancelled() {
                 return Poll::Pending;
             }
@@ -97,8 +98,8 @@ where
                 return Poll::Ready(Ok(this.place.leave(Some(value))));
             }
             output = Some(value);
+            turn += 1;
         }
-        unreachable!("the turns come to an end")
     }
 }
 
