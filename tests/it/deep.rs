@@ -8,7 +8,7 @@ use std::{
 
 use headcount::{TaskGroup, defer, group, scope, time::sleep};
 
-use crate::support::{Census, Gate, Oops, SEEDS, secs, sim, yield_now};
+use crate::support::{Census, Gate, INLINE, Oops, SEEDS, secs, sim, yield_now};
 
 /// Case 37: through spawned children.
 #[test]
@@ -94,12 +94,12 @@ fn owe(
 
 /// Case 37: inline, where polls recurse.
 #[test]
-fn five_hundred_inline_openings_are_cancelled_from_the_outermost() {
+fn hundreds_of_inline_openings_are_cancelled_from_the_outermost() {
     sim(SEEDS, || async {
         for scopes in [false, true] {
             let (reached, census) = (Gate::default(), Census::default());
             let outcome = group(async |g| {
-                g.spawn(inline(500, scopes, reached.clone(), census.clone()));
+                g.spawn(inline(INLINE, scopes, reached.clone(), census.clone()));
                 reached.wait().await;
                 sleep(secs(1)).await;
                 g.cancel();
@@ -107,7 +107,7 @@ fn five_hundred_inline_openings_are_cancelled_from_the_outermost() {
             })
             .await;
             assert!(outcome.unwrap_err().is_cancelled());
-            assert_eq!((census.born(), census.living()), (500, 0));
+            assert_eq!((census.born(), census.living()), (INLINE, 0));
         }
     });
 }

@@ -33,6 +33,10 @@ pub const SEEDS: u64 = 500;
 /// Under how many schedules each of many nestings is tried.
 pub const FEW: u64 = 8;
 
+/// How many openings stand one inside the other where polls recurse (case 37). In a debug build the calls
+/// that tracing adds take as much of the stack again.
+pub const INLINE: usize = if cfg!(feature = "tracing") { 250 } else { 500 };
+
 /// So many virtual seconds.
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
