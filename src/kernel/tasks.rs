@@ -32,32 +32,32 @@ use std::{
 use slab::Slab;
 
 use super::{
-    atomic::{AtomicPtr, AtomicUsize, Memory, Ordering, UnsafeCell},
+    atomic::{AtomicPtr, AtomicU32, Memory, Ordering, UnsafeCell},
     node::Node,
 };
 
 /// It is in the inbox, or about to be put there.
-const LISTED: usize = 1;
+const LISTED: u32 = 1;
 /// It has a reference to the inbox.
-const SHARED: usize = 1 << 1;
+const SHARED: u32 = 1 << 1;
 /// One reference.
-const REFERENCE: usize = 1 << 2;
+const REFERENCE: u32 = 1 << 2;
 
 /// Of a task that has not been polled, or not been pending.
-const FRESH: usize = usize::MAX;
+const FRESH: u32 = u32::MAX;
 /// Of a task whose future is gone.
-const GONE: usize = usize::MAX - 1;
+const GONE: u32 = u32::MAX - 1;
 
 /// What is known of a task whatever its future is.
 struct Head {
     /// The flags, and the number of references.
-    state: AtomicUsize,
+    state: AtomicU32,
+    /// Where the opener lists it, or how far it is; the opener's own.
+    place: Cell<u32>,
     /// Who came to the inbox before it.
     before: UnsafeCell<*mut Head>,
     inbox: NonNull<Inbox>,
     with: &'static Functions,
-    /// Where the opener lists it, or how far it is; the opener's own.
-    place: Cell<usize>,
     _memory: Memory,
 }
 
@@ -152,11 +152,11 @@ impl Inbox {
     {
         let task = Box::new(Task {
             head: Head {
-                state: AtomicUsize::new(REFERENCE | LISTED),
+                state: AtomicU32::new(REFERENCE | LISTED),
+                place: Cell::new(FRESH),
                 before: UnsafeCell::new(null_mut()),
                 inbox: NonNull::new(Arc::as_ptr(self).cast_mut()).expect("an `Arc` is not null"),
                 with: &Of::<F>::FUNCTIONS,
-                place: Cell::new(FRESH),
                 _memory: Memory::new(),
             },
             future: UnsafeCell::new(ManuallyDrop::new(future)),
@@ -351,14 +351,17 @@ impl Tasks<'_> {
         let polled = unsafe { (head.with.poll)(task, &mut Context::from_waker(&waker)) };
         if polled.is_ready() {
             if place != FRESH {
-                self.pending.remove(place);
+                self.pending.remove(place as usize);
             }
             // SAFETY: the future is gone since now.
             unsafe { end(task) };
             return Step::Ended;
         }
         if place == FRESH {
-            head.place.set(self.pending.insert(task));
+            let place = u32::try_from(self.pending.insert(task)).ok();
+            let place = place.filter(|place| *place < GONE);
+            head.place
+                .set(place.expect("four billion children that wait"));
             return Step::New;
         }
         // Relaxed: nothing follows from it but who is polled when.
@@ -463,7 +466,11 @@ unsafe fn copy(task: *const ()) -> RawWaker {
     let head = unsafe { &*task.cast::<Head>() };
     // Relaxed: nothing is freed while the reference that is copied stands.
     let before = head.state.fetch_add(REFERENCE, Ordering::Relaxed);
-    assert!(before < usize::MAX / 2, "too many references to one task");
+    if before >= u32::MAX / 2 {
+        // Taken back, since who catches the panic could go on until the word comes round.
+        head.state.fetch_sub(REFERENCE, Ordering::Relaxed);
+        panic!("too many wakers of one task");
+    }
     // Relaxed: the reference that was just made orders it against the end of the task. If another
     // thread is the first, it has a reference, and the poll of the task goes on meanwhile.
     if before & SHARED == 0 && head.state.fetch_or(SHARED, Ordering::Relaxed) & SHARED == 0 {
