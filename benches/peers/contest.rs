@@ -1,6 +1,6 @@
 //! What a comparison is, and how it is measured.
 
-use std::time::Instant;
+use std::{iter, time::Instant};
 
 /// Two ways to the same result.
 pub struct Contest {
@@ -60,6 +60,28 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Of lines with what both sides of a round gave.
+    pub fn read(rounds: &str) -> Measured {
+        let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+        for round in rounds.lines() {
+            let sides: Vec<f64> = round.split(' ').flat_map(str::parse).collect();
+            let [our, their] = sides[..] else {
+                panic!("no round: {round}");
+            };
+            ratios.push(our / their);
+            ours.push(our);
+            theirs.push(their);
+        }
+        for list in [&mut ratios, &mut ours, &mut theirs] {
+            list.sort_by(f64::total_cmp);
+        }
+        Measured {
+            ratios,
+            ours,
+            theirs,
+        }
+    }
+
     pub fn ratio(&self) -> f64 {
         median(&self.ratios)
     }
@@ -84,29 +106,15 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// Ours, theirs, ours, theirs, and so on.
-pub fn measure(contest: &Contest, effort: &Effort) -> Measured {
+pub fn measure(contest: &Contest, effort: &Effort) -> impl Iterator<Item = (f64, f64)> {
     let count = match contest.size {
         Size::Full => effort.count,
         Size::Tenfold => effort.count * 10,
         Size::Tenth => effort.count / 10,
     };
-    let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..effort.warm_ups + effort.rounds {
-        let (our, their) = (contest.ours.measure(count), contest.theirs.measure(count));
-        if round >= effort.warm_ups {
-            ratios.push(our / their);
-            ours.push(our);
-            theirs.push(their);
-        }
-    }
-    for list in [&mut ratios, &mut ours, &mut theirs] {
-        list.sort_by(f64::total_cmp);
-    }
-    Measured {
-        ratios,
-        ours,
-        theirs,
-    }
+    let round = move || (contest.ours.measure(count), contest.theirs.measure(count));
+    let rounds = iter::repeat_with(round).take(effort.warm_ups + effort.rounds);
+    rounds.skip(effort.warm_ups)
 }
 
 /// How many milliseconds `work` takes.

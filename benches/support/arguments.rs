@@ -10,6 +10,8 @@ pub struct Arguments {
     svg: Option<PathBuf>,
     /// Parts of the names to measure; none means all.
     wanted: Vec<String>,
+    /// The one to measure in this process, for another that reads what it prints.
+    pub alone: Option<String>,
 }
 
 impl Arguments {
@@ -23,6 +25,7 @@ impl Arguments {
                     let folder = arguments.next().expect("--svg needs the name of a folder");
                     parsed.svg = Some(folder.into());
                 }
+                "--alone" => parsed.alone = arguments.next(),
                 // Cargo passes `--bench`; other arguments than ours are none of our business.
                 option if option.starts_with('-') => {}
                 _ => parsed.wanted.push(argument),
