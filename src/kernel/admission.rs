@@ -65,11 +65,8 @@ impl Node {
         queued: bool,
         group: Group,
     ) -> Admitted {
-        let reaped = inside.ledger.roster.open_chunk(group);
-        let first = self.let_in(inside, ask, info, queued);
-        // Outside the lock (ripe, invariant 3).
-        drop(reaped);
-        first
+        inside.ledger.roster.open_chunk(group);
+        self.let_in(inside, ask, info, queued)
     }
 
     #[inline(always)]

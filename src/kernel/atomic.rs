@@ -163,11 +163,4 @@ impl<T> Lock<T> {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0
-            .get_mut()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
 }

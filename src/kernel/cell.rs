@@ -9,20 +9,12 @@
 //!    raises the flag before it looks for the waker. The mutex of the slot orders the two, so one
 //!    of them sees the other.
 //! 4. No waker is called and nothing of the user's is dropped under the lock of a slot.
-//! 5. A child that ends may leave its waker in the slot, and with it the memory of its task (`KEPT`),
-//!    unless its chunk has given up the tasks already (`LEFT_OUT`). Both are written under the lock of
-//!    the slot. The chunk drops such a waker when it gives up its tasks, or else when it is freed;
-//!    whoever wakes a child that has ended takes it before, which does no harm.
 
 use std::{
     mem::{MaybeUninit, align_of, needs_drop, size_of},
     ptr::NonNull,
-    // Models need not see these: nothing follows from the one, and the other is written under a lock
-    // and otherwise looked at by who wrote it, or has the cell alone.
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8},
-    },
+    // Models need not see the flag: nothing follows from it.
+    sync::{Arc, atomic::AtomicBool},
     task::Waker,
 };
 
@@ -60,11 +52,6 @@ const LOST: u32 = 1 << 11;
 /// How the child ended, two bits; meaningless before `DONE`.
 const END: u32 = 0b11 << 4;
 
-/// What `memory` says: the waker in the slot is kept for the memory of a task that has ended.
-const KEPT: u8 = 1;
-/// The chunk keeps no tasks any more.
-const LEFT_OUT: u8 = 2;
-
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -90,8 +77,6 @@ pub(crate) struct Cell {
     running: AtomicBool,
     /// How many bytes behind the begin of its chunk it stands; see `chunk`.
     pub(super) distance: u16,
-    /// `KEPT`, `LEFT_OUT`, or 0. Changed under the lock of the slot (invariant 5).
-    memory: AtomicU8,
     /// A `T`, or a `Box` of it if it is large. The type is known to the child's wrapper and to the
     /// handle, whose is decided by invariant 2.
     output: UnsafeCell<MaybeUninit<[u64; 2]>>,
@@ -102,7 +87,7 @@ pub(crate) struct Cell {
 #[derive(Default)]
 struct Slot {
     /// Wakes the child, once it has been pending. Who wakes it takes the waker: it comes back with the
-    /// poll that follows, if that is pending too. After the end, see invariant 5.
+    /// poll that follows, if that is pending too.
     task: Option<Waker>,
     /// Wakes who awaits the handle.
     joiner: Option<Waker>,
@@ -117,7 +102,6 @@ impl Cell {
             flags: AtomicU32::new(if daemon { DAEMON } else { 0 }),
             running: AtomicBool::new(false),
             distance,
-            memory: AtomicU8::new(0),
             output: UnsafeCell::new(MaybeUninit::uninit()),
             info,
             slot: Lock::default(),
@@ -351,10 +335,7 @@ impl Cell {
         let before = self
             .flags
             .fetch_add(DONE | stored | ((end as u32) << 4), Ordering::AcqRel);
-        // A waker that is kept stays where it is.
-        let kept = self.memory.load(Ordering::Relaxed) == KEPT;
-        let used = if kept { HAS_NODE } else { OCCUPIED } | AWAITED;
-        let joiner = match before & used {
+        let joiner = match before & (OCCUPIED | AWAITED) {
             0 => None,
             _ => self.empty_slot(),
         };
@@ -370,11 +351,7 @@ impl Cell {
     fn empty_slot(&self) -> Option<Waker> {
         let (task, joiner, node) = {
             let mut slot = self.slot.lock();
-            let task = match self.memory.load(Ordering::Relaxed) {
-                KEPT => None,
-                _ => slot.task.take(),
-            };
-            (task, slot.joiner.take(), slot.node.take())
+            (slot.task.take(), slot.joiner.take(), slot.node.take())
         };
         drop((task, node));
         joiner
@@ -412,28 +389,6 @@ impl Cell {
         crate::panics::guard("the destructor of a waker", || drop(joiner));
     }
 
-    /// Before the end: the memory of the task is to be kept, by the child's waker (invariant 5).
-    #[inline(never)]
-    pub(super) fn keep_memory(&self, waker: &Waker) {
-        let mut slot = self.slot.lock();
-        if self.memory.load(Ordering::Relaxed) != LEFT_OUT {
-            slot.task.get_or_insert_with(|| waker.clone());
-            self.memory.store(KEPT, Ordering::Relaxed);
-        }
-    }
-
-    /// The chunk keeps the memory of the task no longer.
-    pub(super) fn give_up_memory(&self) {
-        let kept = {
-            let mut slot = self.slot.lock();
-            match self.memory.swap(LEFT_OUT, Ordering::Relaxed) {
-                KEPT => slot.task.take(),
-                _ => None,
-            }
-        };
-        drop(kept);
-    }
-
     /// Drops a cell whose memory is about to be freed.
     ///
     /// # Safety
@@ -449,9 +404,6 @@ impl Cell {
         if used || cell.info.is_named() || needs_drop::<Lock<()>>() {
             // SAFETY: as the caller promises.
             unsafe { this.drop_in_place() };
-        } else if cell.memory.load(Ordering::Relaxed) == KEPT {
-            // SAFETY: as the caller promises.
-            drop(unsafe { (*this.as_ptr()).slot.get_mut() }.task.take());
         }
     }
 }

@@ -212,9 +212,6 @@ where
             }
             if !below {
                 *this.phase = Phase::Done;
-                if const { size_of::<Self>() <= MOST_KEPT } && spot.group.keeps_tasks {
-                    spot.cell.keep_memory(cx.waker());
-                }
                 leave::<T>(spot.cell, end, stored);
                 return Poll::Ready(());
             }
@@ -280,9 +277,6 @@ fn clear<F>(mut future: Pin<&mut Option<F>>, spot: Spot<'_>, end: End) -> End {
 fn is_for_nobody<T>(cell: &CellRef) -> bool {
     !is_plain::<T>() && cell.is_unread()
 }
-
-/// How large a child may be, in bytes, for its task to be kept for a while after its end (`ripe`).
-const MOST_KEPT: usize = 128;
 
 /// The way out of a child whose future is gone and below which nothing lives (invariant 3).
 /// `stored`: the output stands in the cell.

@@ -6,9 +6,9 @@
 //!
 //! Invariants
 //! 1. A chunk of n cells starts with n children and n claims, those of the cells that are not yet
-//!    given out included, with one claim of the group, and with what invariant 6 says. That of a child
-//!    which was refused has its claim alone: no children, no group, and no claim of one. Whoever
-//!    brings the word to zero frees it.
+//!    given out included, and with one claim of the group. That of a child which was refused has its
+//!    claim alone: no children, no group, and no claim of one. Whoever brings the word to zero frees
+//!    it.
 //! 2. The claim of a cell is given up once: by the child as it retires if it found the handle gone,
 //!    by the handle if it found the child done. So a handle may look at the cell until it left, a
 //!    child until it has retired, and both for longer if they hold a claim of their own (`claims`).
@@ -20,9 +20,6 @@
 //!    then, by the group itself. This breaks the circle between the group and the chunk.
 //! 5. A cell is written before it is given out, under the lock of the group, and not moved. Whoever
 //!    walks over a chunk learned under that lock how many cells had been given out.
-//! 6. Besides, a chunk of more than one cell has one more child, the *last*, and one more claim. They belong to who retires
-//!    the child that makes the chunk ripe, who may thus tell the group: the claim goes to the
-//!    group's list of ripe chunks (`ripe`), then the last child retires.
 
 use std::{
     mem::{MaybeUninit, offset_of},
@@ -53,8 +50,6 @@ pub(super) struct Chunk<C: ?Sized = [MaybeUninit<Cell>]> {
     pub(super) group: UnsafeCell<Option<Group>>,
     pub(super) first_id: u64,
     pub(super) len: usize,
-    /// How many children are left, the last one included, when it becomes ripe.
-    pub(super) ripe_at: u32,
     /// Those in the group's list. Looked at and changed under the lock of the group only.
     pub(super) neighbours: UnsafeCell<Neighbours>,
     /// How many cells have been given out. Changed under the lock of the group only.
@@ -82,8 +77,6 @@ pub(super) struct Group {
     pub(super) _kept: Option<Kept>,
     /// Times are recorded.
     pub(super) timed: bool,
-    /// The memory of tasks that have ended is kept for a while; see `ripe`.
-    pub(super) keeps_tasks: bool,
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -95,7 +88,6 @@ impl Group {
             book: NonNull::dangling(),
             _kept: None,
             timed: false,
-            keeps_tasks: true,
         }
     }
 }
@@ -118,15 +110,10 @@ pub(super) fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr
     static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let first_id = NEXT_ID.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
     let held = match &group {
-        Some(_) if ripens(N) => N as u64 * (CHILD + CLAIM) + CHILD + 2 * CLAIM,
         Some(_) => N as u64 * (CHILD + CLAIM) + CLAIM,
         None => N as u64 * CLAIM,
     };
     let timed = group.as_ref().is_some_and(|group| group.timed);
-    let group = group.map(|group| Group {
-        keeps_tasks: group.keeps_tasks && ripens(N),
-        ..group
-    });
     let mut chunk = Box::<Chunk<[MaybeUninit<Cell>; N]>>::new_uninit();
     let place = chunk.as_mut_ptr();
     // SAFETY: `place` is a fresh allocation for this type. Every field is written but the cells,
@@ -137,7 +124,6 @@ pub(super) fn open<const N: usize>(group: Option<Group>, before: Option<ChunkPtr
         (&raw mut (*place).group).write(UnsafeCell::new(group));
         (&raw mut (*place).first_id).write(first_id);
         (&raw mut (*place).len).write(N);
-        (&raw mut (*place).ripe_at).write(ripe_at(N));
         let neighbours = Neighbours {
             before,
             after: None,
@@ -207,19 +193,7 @@ impl Chunk {
     }
 }
 
-/// Gives up a part of the word. `None` if that was the last of it, and the chunk must be freed.
-///
-/// # Safety
-///
-/// As `subtract`.
-#[inline]
-pub(super) unsafe fn give_up(chunk: ChunkPtr, part: u64) -> Option<u64> {
-    // SAFETY: as the caller promises.
-    let left = unsafe { subtract(chunk, part) };
-    (left != 0).then_some(left)
-}
-
-/// Gives up a part of the word; what is left of it.
+/// Gives up a part of the word; what is left of it. If that is nothing, the chunk must be freed.
 ///
 /// Release: what was done with the cells comes before they are freed, and what a child did before
 /// the group lets go of the chunk. Acquire: the last one carries what the others did.
@@ -244,7 +218,7 @@ pub(super) unsafe fn subtract(chunk: ChunkPtr, part: u64) -> u64 {
 #[inline]
 pub(super) unsafe fn release(chunk: ChunkPtr) {
     // SAFETY: as the caller promises.
-    if unsafe { give_up(chunk, CLAIM) }.is_none() {
+    if unsafe { subtract(chunk, CLAIM) } == 0 {
         // SAFETY: that was the last of the word (invariant 1).
         unsafe { free(chunk) }
     }
@@ -273,17 +247,4 @@ unsafe fn free(chunk: ChunkPtr) {
 pub(super) unsafe fn take_group(chunk: ChunkPtr) -> Option<Group> {
     // SAFETY: as the caller promises; the group's claim still keeps the chunk.
     unsafe { chunk.as_ref().group.with_mut(|group| (*group).take()) }
-}
-
-/// Does a chunk become ripe at all? For a single child that is not worth a place in the list.
-const fn ripens(len: usize) -> bool {
-    len > 1
-}
-
-/// What a chunk of so many cells has as its `ripe_at`.
-pub(super) const fn ripe_at(len: usize) -> u32 {
-    match ripens(len) {
-        true => (len / 2) as u32 + 1,
-        false => u32::MAX,
-    }
 }

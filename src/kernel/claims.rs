@@ -11,8 +11,8 @@ use super::{
     atomic::Ordering,
     cell::Cell,
     chunk::{
-        CHILD, CLAIM, Chunk, ChunkPtr, Group, cell, chunk_of, distance, give_up, index_of, open,
-        release, subtract, take_group,
+        CHILD, CLAIM, Chunk, ChunkPtr, Group, cell, chunk_of, distance, index_of, open, release,
+        subtract, take_group,
     },
     info::Info,
     times::Times,
@@ -97,14 +97,10 @@ impl CellRef {
     #[inline]
     pub(super) fn retire(&self, owed: bool) {
         let part = if owed { CHILD } else { CHILD + CLAIM };
-        let (chunk, ripe) = (self.chunk_ptr(), self.chunk().ripe_at);
+        let chunk = self.chunk_ptr();
         // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
         // zero, since the group gives up its claim later.
-        let left = unsafe { subtract(chunk, part) } as u32;
-        if left == ripe {
-            // SAFETY: the caller's child was the one that makes the chunk ripe.
-            unsafe { ripen(chunk) };
-        } else if left == 0 {
+        if unsafe { subtract(chunk, part) } as u32 == 0 {
             // SAFETY: that was the last child, and the caller's.
             unsafe { vacate(chunk) };
         }
@@ -130,31 +126,6 @@ impl CellRef {
     /// Its row, if times are recorded.
     pub(super) fn times(&self) -> Option<&Times> {
         self.chunk().row(index_of(self))
-    }
-}
-
-/// Tells the group that half of the children of a chunk have retired, and retires its last child
-/// (invariant 6).
-///
-/// # Safety
-///
-/// The caller has retired the child that makes the chunk ripe.
-#[cold]
-unsafe fn ripen(chunk: ChunkPtr) {
-    // SAFETY: the last child has not retired, which is the caller's, so the group is there
-    // (invariant 3).
-    let group = unsafe { chunk.as_ref().group.with(|group| (*group).as_ref()) };
-    let node = &group.expect("the last child has not retired").node;
-    // SAFETY: the claim is that of who makes the chunk ripe.
-    let claim = unsafe { ChunkClaim::ripe(chunk) };
-    let oldest = node.with_roster(|roster| roster.push_ripe(claim));
-    drop(oldest);
-    // SAFETY: the last child is the caller's, who made the chunk ripe. The word cannot come to zero,
-    // since the group gives up its claim later.
-    let left = unsafe { give_up(chunk, CHILD) };
-    if left.is_some_and(|left| left as u32 == 0) {
-        // SAFETY: that was the last of all children.
-        unsafe { vacate(chunk) };
     }
 }
 
@@ -210,36 +181,9 @@ impl ChunkClaim {
 
     /// # Safety
     ///
-    /// Called once for a chunk, by who makes it ripe (invariant 6).
-    pub(super) unsafe fn ripe(chunk: ChunkPtr) -> Self {
-        ChunkClaim(chunk)
-    }
-
-    /// # Safety
-    ///
     /// Called once for a chunk, by who takes it off the list of its group.
     pub(super) unsafe fn of_the_group(chunk: ChunkPtr) -> Self {
         ChunkClaim(chunk)
-    }
-
-    /// Is it one on that chunk?
-    pub(super) fn is_of(&self, chunk: Option<ChunkPtr>) -> bool {
-        chunk == Some(self.0)
-    }
-
-    /// Have all children of the chunk retired? Relaxed: nothing follows from it but who frees what.
-    pub(super) fn is_vacant(&self) -> bool {
-        self.held() as u32 == 0
-    }
-
-    /// Is this the last that keeps the chunk?
-    fn is_last(&self) -> bool {
-        self.held() == CLAIM
-    }
-
-    fn held(&self) -> u64 {
-        // SAFETY: the claim keeps the chunk.
-        unsafe { self.0.as_ref() }.held.load(Ordering::Relaxed)
     }
 }
 
@@ -313,14 +257,6 @@ impl Walk {
             if cell.end().is_none() {
                 f(chunk.first_id + index as u64, cell, chunk.row(index));
             }
-        }
-    }
-
-    /// Gives up the tasks that the chunk keeps. Called once for a chunk.
-    pub(super) fn give_up_tasks(&self) {
-        // If nobody else has the chunk, it is freed with them.
-        if !self.claim.is_last() {
-            self.cells().for_each(Cell::give_up_memory);
         }
     }
 

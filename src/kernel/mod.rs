@@ -31,7 +31,6 @@ pub(crate) mod polls;
 pub(crate) mod queue;
 mod report;
 mod requests;
-mod ripe;
 mod roll_call;
 pub(crate) mod roots;
 pub(crate) mod roster;

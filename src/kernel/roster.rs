@@ -7,11 +7,11 @@ use super::{
     atomic::Ordering,
     cell::Cell,
     chunk::{
-        CHILD, CLAIM, Chunk, ChunkPtr, Group, Neighbours, cell, distance, give_up, open, take_group,
+        CHILD, CLAIM, Chunk, ChunkPtr, Group, Neighbours, cell, distance, open, subtract,
+        take_group,
     },
     claims::{CellRef, ChunkClaim, Walk},
     info::Info,
-    ripe::{Reaped, Remains, Ripe, Spent},
 };
 
 /// The chunks of a group that may have living children; kept under the lock of its node.
@@ -24,7 +24,6 @@ pub(crate) struct Roster {
     open: Option<ChunkPtr>,
     /// How many chunks there have been: small groups get small ones.
     opened: u32,
-    ripe: Ripe,
 }
 
 // SAFETY: the pointers lead to chunks on which the group has a claim, so they are there from
@@ -61,10 +60,9 @@ impl Roster {
         unsafe { (CellRef::new(cell), CellRef::new(cell)) }
     }
 
-    /// Makes cells to give out. What it gives is to be dropped outside the lock.
+    /// Makes cells to give out.
     #[cold]
-    pub(super) fn open_chunk(&mut self, group: Group) -> Option<Box<Reaped>> {
-        let reaped = self.ripe.reap();
+    pub(super) fn open_chunk(&mut self, group: Group) {
         let (group, before) = (Some(group), self.latest);
         self.opened = self.opened.saturating_add(1);
         let chunk = match self.opened {
@@ -80,12 +78,6 @@ impl Roster {
         }
         self.latest = Some(chunk);
         self.open = Some(chunk);
-        reaped
-    }
-
-    /// Takes in a chunk that became ripe; see `ripe`.
-    pub(super) fn push_ripe(&mut self, chunk: ChunkClaim) -> Option<Spent> {
-        self.ripe.push(chunk, self.open)
     }
 
     /// The chunks to wake on a cancel, to be walked outside the lock.
@@ -104,7 +96,6 @@ impl Roster {
         if let Some(open) = self.open.take() {
             self.close_open(open, &mut closed);
         }
-        closed._ripe = self.ripe.close();
         closed
     }
 
@@ -115,17 +106,8 @@ impl Roster {
         let rest = this.len - this.given.load(Ordering::Relaxed);
         // SAFETY: nobody else has the cells that were not given out, and the chunk is open no more, so
         // that they are given up once (invariant 4).
-        let left = unsafe { give_up(chunk, rest as u64 * (CHILD + CLAIM)) };
-        let mut left = left.map_or(0, |left| left as u32);
-        let ripe = this.ripe_at;
-        if left <= ripe && ripe < left + rest as u32 {
-            // It became ripe now, and is let go with the others.
-            // SAFETY: the claim and the last child are those of who makes it ripe (invariant 6).
-            closed._now_ripe = Some(Spent::new(unsafe { ChunkClaim::ripe(chunk) }));
-            // SAFETY: as above.
-            left = unsafe { give_up(chunk, CHILD) }.map_or(0, |left| left as u32);
-        }
-        if left == 0 {
+        let left = unsafe { subtract(chunk, rest as u64 * (CHILD + CLAIM)) };
+        if left as u32 == 0 {
             self.remove(this);
             // SAFETY: the last child has retired, in this call.
             closed._group = unsafe { take_group(chunk) };
@@ -163,8 +145,5 @@ unsafe fn change_neighbours(chunk: ChunkPtr, change: impl FnOnce(&mut Neighbours
 #[derive(Default)]
 pub(super) struct Closed {
     _group: Option<Group>,
-    /// Before what is ripe, so that a chunk which nobody else has is freed without a walk.
     _vacated: Option<ChunkClaim>,
-    _now_ripe: Option<Spent>,
-    _ripe: Remains,
 }

@@ -54,7 +54,6 @@ where
             Home::Inline(_) => None,
         },
         timed: node.with_runtime(Runtime::records_times),
-        keeps_tasks: matches!(home, Home::Runtime) && node.with_runtime(Runtime::frees_by_wakers),
     };
     let Admitted {
         child,

@@ -127,18 +127,6 @@ impl Runtime {
         }
     }
 
-    /// Does a task that has ended keep nothing but its memory, and this until its last waker goes?
-    #[inline]
-    pub(crate) fn frees_by_wakers(&self) -> bool {
-        match self {
-            #[cfg(all(feature = "async-std", not(loom)))]
-            Runtime::AsyncStd => true,
-            #[cfg(all(test, loom))]
-            Runtime::Model => true,
-            _ => false,
-        }
-    }
-
     /// Schedules a closure that may block its thread, detached. It must not unwind.
     #[track_caller]
     pub(crate) fn spawn_blocking(&self, label: Label<'_>, job: impl FnOnce() + Send + 'static) {

@@ -26,7 +26,6 @@ fn the_memory_of_ended_children_does_not_wait_for_the_others() {
                 for staying in 1..=STAY {
                     g.spawn(pending::<()>());
                     (1..64).for_each(|_| {
-                        // So small that its task would be kept with its cell.
                         let captured = [staying; 8];
                         g.spawn(async move { _ = std::hint::black_box(captured) });
                     });
@@ -45,7 +44,7 @@ fn the_memory_of_ended_children_does_not_wait_for_the_others() {
     );
 }
 
-/// Children so small that their tasks are kept, of which all have ended; gives one of the handles.
+/// Children of which all have ended; gives one of the handles.
 async fn ended_together(g: &TaskGroup<'static, ()>, children: usize) -> JoinHandle<()> {
     let mut handles: Vec<_> = (0..children).map(|_| g.spawn(async {})).collect();
     let kept = handles.swap_remove(children / 2);
@@ -63,7 +62,6 @@ async fn worker_is_free() {
 const WITHOUT_TASKS: isize = 10 * 1024;
 
 /// Rule 7: a live handle keeps the cells of the chunk that its own stands in, and no task.
-/// The others go when the group opens another chunk.
 #[test]
 fn a_handle_keeps_no_task_of_another_child_while_its_group_goes_on() {
     let name = "kept_tasks::a_handle_keeps_no_task_of_another_child_while_its_group_goes_on";
@@ -160,7 +158,7 @@ fn a_finished_child_is_freed_unless_a_live_handle_owes_its_output() {
     );
 }
 
-/// Rule 7: what is kept of a child that has ended, so that it is freed where it was made, is small.
+/// Rule 7: what is kept of a child that has ended, for those beside it, is small.
 #[test]
 fn the_memory_of_a_large_task_goes_when_its_child_ends() {
     on_workers(

@@ -11,7 +11,6 @@ use std::{
 use super::*;
 use crate::kernel::{
     cell::End,
-    chunk::ripe_at,
     ledger::Ask,
     node::{Kind, Node, Plan},
 };
@@ -132,27 +131,6 @@ fn a_chunk_is_freed_when_children_and_handles_have_left_and_not_before() {
     }
 }
 
-/// The close comes between the step in which a child makes its chunk ripe, and what follows from it.
-#[test]
-fn a_chunk_that_becomes_ripe_as_its_group_closes_is_let_go_once() {
-    let model = Model::open();
-    let mut all = model.spawn_many(1 + 2);
-    let owed: Vec<_> = all.iter().map(|child| model.count_out(child)).collect();
-    all[0].cell.retire(owed[0]);
-    all[1].cell.retire(owed[1]);
-    let chunk = all[2].cell.chunk_ptr();
-    // SAFETY: this is how a child retires whose handle is there.
-    let left = unsafe { give_up(chunk, CHILD) }.unwrap();
-    assert_eq!(left as u32, ripe_at(4));
-    model.close();
-    assert!(model.is_kept_by_a_chunk());
-    // SAFETY: this child makes the chunk ripe.
-    unsafe { ripen(chunk) };
-    assert!(!model.is_kept_by_a_chunk());
-    all.iter_mut().for_each(Child::leave);
-    assert_eq!(model.cells(), 0);
-}
-
 #[test]
 fn the_cell_of_an_output_that_cannot_be_dropped_is_freed() {
     let model = Model::open();
@@ -166,7 +144,7 @@ fn the_cell_of_an_output_that_cannot_be_dropped_is_freed() {
 }
 
 #[test]
-fn a_spawner_frees_the_chunk_of_those_who_have_ended_before_it_opens_another() {
+fn chunks_of_those_who_have_ended_are_freed_while_their_group_goes_on() {
     let model = Model::open();
     for _ in 0..1000 {
         let mut child = model.spawn();

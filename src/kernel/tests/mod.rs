@@ -25,7 +25,6 @@ mod last_child;
 mod limit;
 mod link;
 mod obligations;
-mod ripe;
 mod shield;
 mod snapshot;
 mod start;
