@@ -134,6 +134,23 @@ fn each_panic_of_the_destructors_of_items_that_nobody_began_is_told() {
     }
 }
 
+/// Without a boundary around, the first goes on where the stream is dropped.
+#[test]
+fn panics_of_outputs_that_nobody_took_do_not_meet() {
+    sim(SEEDS / 5, || async {
+        let census = Census::default();
+        let mut outputs = Box::pin(map_concurrent(0..4, 4, |_| {
+            let tracked = census.tracked();
+            async move { (PanicOnDrop("output"), tracked) }
+        }));
+        assert!(poll_once(&mut outputs.next()).await.is_pending());
+        sleep(secs(1)).await;
+        let payload = catch(async { drop(outputs) }).await.unwrap_err();
+        assert_eq!(message(&*payload), "output");
+        assert_eq!((census.born(), census.living()), (4, 0));
+    });
+}
+
 /// The panic of an item that runs does not keep those behind it from being dropped.
 #[test]
 fn a_panic_drops_the_items_behind_it() {
