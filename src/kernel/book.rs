@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    adoption::Salvage,
     atomic::Lock,
+    inherited::Salvage,
     node::{Kind, Node, Plan},
 };
 use crate::{

@@ -23,7 +23,7 @@ use super::{
     book::Book,
     cell::{End, Finished, is_plain},
     claims::CellRef,
-    drive::poll_drained,
+    closing::poll_drained,
     spot::Spot,
     threads,
 };

@@ -15,10 +15,11 @@ use std::{
 use slab::Slab;
 
 use super::{
-    adoption::{AtEnd, Inheritance},
+    adoption::AtEnd,
     atomic::{AtomicU32, AtomicUsize, Lock, Memory, OnceLock, Ordering},
     context,
     count::Count,
+    inherited::{Inheritance, Salvage},
     ledger::Ledger,
     obligations::Owed,
     report::Warning,
@@ -204,7 +205,7 @@ pub(crate) struct Plan {
     pub(crate) besides: usize,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) grace: Option<Duration>,
-    pub(crate) salvage: Option<Weak<dyn super::adoption::Salvage>>,
+    pub(crate) salvage: Option<Weak<dyn Salvage>>,
     pub(crate) on_suppressed: Option<crate::panics::SuppressedHook>,
     /// Warns when the boundary has been closing for so long.
     pub(crate) warn: Option<Duration>,
