@@ -36,7 +36,7 @@ const DONE: u32 = 1 << 2;
 const GONE: u32 = 1 << 3;
 /// The child serves the others. Set when the cell is made, never cleared.
 const DAEMON: u32 = 1 << 6;
-/// The slot has, from before the end, a waker of the child or its node. Set by the child itself, so it
+/// The slot has had a waker of the child or its node. Set by the child itself, so it
 /// needs no lock to know that there is none.
 const OCCUPIED: u32 = 1 << 7;
 /// The slot has the node of the child. The same holds for it.
@@ -398,7 +398,7 @@ impl Cell {
     pub(super) unsafe fn destroy(this: NonNull<Cell>) {
         // SAFETY: as the caller promises.
         let cell = unsafe { this.as_ref() };
-        // Many cells have little to drop: no name, nothing else that was ever put into the slot, and,
+        // Many cells have little to drop: no name, nothing that was ever put into the slot, and,
         // on most systems, a lock that owns no memory.
         let used = cell.flags.load(Ordering::Relaxed) & (OCCUPIED | AWAITED) != 0;
         if used || cell.info.is_named() || needs_drop::<Lock<()>>() {

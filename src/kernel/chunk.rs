@@ -15,7 +15,7 @@
 //! 3. While a child has not retired, its chunk keeps the group: its node, and the book that the
 //!    child records its failure in. A child that has counted out may thus still tell the group so.
 //!    The last child of a chunk takes the chunk off the group's list, gives up the group's claim, and
-//!    lets go of the group, in this order. A handle never lets go of a group.
+//!    lets go of the group. A handle never lets go of a group.
 //! 4. At its close a group has no living children: cells that were never given out are retired
 //!    then, by the group itself. This breaks the circle between the group and the chunk.
 //! 5. A cell is written before it is given out, under the lock of the group, and not moved. Whoever
@@ -79,7 +79,7 @@ pub(super) struct Group {
     pub(super) timed: bool,
 }
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 impl Group {
     /// For children that never look at a book.
     pub(super) fn without_book(node: &Arc<Node>) -> Self {
@@ -202,7 +202,7 @@ impl Chunk {
 ///
 /// The part is the caller's, who does not touch the chunk afterwards unless he holds another.
 #[inline]
-pub(super) unsafe fn subtract(chunk: ChunkPtr, part: u64) -> u64 {
+unsafe fn subtract(chunk: ChunkPtr, part: u64) -> u64 {
     // SAFETY: the part that is given up keeps the chunk until the word is changed. Others may free
     // it before the call that changes it returns, so that call gets a reference to the word alone,
     // which promises nothing about the memory, and not one to the chunk.
@@ -210,11 +210,23 @@ pub(super) unsafe fn subtract(chunk: ChunkPtr, part: u64) -> u64 {
     held.fetch_sub(part, Ordering::AcqRel) - part
 }
 
-/// Gives up claims on a chunk.
+/// Retires children; true if those were the last. The word cannot come to zero, since the group gives up
+/// its claim later.
 ///
 /// # Safety
 ///
-/// The claims are the caller's, who does not touch the chunk afterwards.
+/// As `subtract`.
+#[inline]
+pub(super) unsafe fn retire(chunk: ChunkPtr, part: u64) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { subtract(chunk, part) as u32 == 0 }
+}
+
+/// Gives up a claim on a chunk.
+///
+/// # Safety
+///
+/// The claim is the caller's, who does not touch the chunk afterwards.
 #[inline]
 pub(super) unsafe fn release(chunk: ChunkPtr) {
     // SAFETY: as the caller promises.

@@ -12,7 +12,7 @@ use super::{
     cell::Cell,
     chunk::{
         CHILD, CLAIM, Chunk, ChunkPtr, Group, cell, chunk_of, distance, index_of, open, release,
-        subtract, take_group,
+        retire, take_group,
     },
     info::Info,
     times::Times,
@@ -98,9 +98,8 @@ impl CellRef {
     pub(super) fn retire(&self, owed: bool) {
         let part = if owed { CHILD } else { CHILD + CLAIM };
         let chunk = self.chunk_ptr();
-        // SAFETY: a child retires once, and it kept the chunk until here. The word cannot come to
-        // zero, since the group gives up its claim later.
-        if unsafe { subtract(chunk, part) } as u32 == 0 {
+        // SAFETY: a child retires once, and it kept the chunk until here.
+        if unsafe { retire(chunk, part) } {
             // SAFETY: that was the last child, and the caller's.
             unsafe { vacate(chunk) };
         }
@@ -233,8 +232,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Over the cells that were given out until now. Under the lock of the group, or when it has
-    /// closed and gives out none any more.
+    /// Over the cells that were given out until now. Under the lock of the group.
     pub(super) fn new(claim: ChunkClaim) -> Self {
         // SAFETY: the claim keeps the chunk.
         let given = unsafe { claim.0.as_ref() }.given.load(Ordering::Relaxed);

@@ -327,7 +327,7 @@ impl Ledger {
 #[must_use]
 pub(crate) struct Closed {
     queue: Queue<Claim>,
-    _rest: roster::Closed,
+    _rest: Option<roster::Closed>,
 }
 
 impl Closed {

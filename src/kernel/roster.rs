@@ -7,8 +7,7 @@ use super::{
     atomic::Ordering,
     cell::Cell,
     chunk::{
-        CHILD, CLAIM, Chunk, ChunkPtr, Group, Neighbours, cell, distance, open, subtract,
-        take_group,
+        CHILD, CLAIM, Chunk, ChunkPtr, Group, Neighbours, cell, distance, open, retire, take_group,
     },
     claims::{CellRef, ChunkClaim, Walk},
     info::Info,
@@ -90,30 +89,26 @@ impl Roster {
         successors(self.first, after).map(walk).collect()
     }
 
-    /// Gives what is to be dropped outside the lock.
-    pub(super) fn close(&mut self) -> Closed {
-        let mut closed = Closed::default();
-        if let Some(open) = self.open.take() {
-            self.close_open(open, &mut closed);
-        }
-        closed
-    }
-
-    /// Retires the cells that nobody will ask for any more (invariant 4).
-    fn close_open(&mut self, chunk: ChunkPtr, closed: &mut Closed) {
+    /// Retires the cells that nobody will ask for any more (invariant 4). Gives what is to be dropped
+    /// outside the lock.
+    pub(super) fn close(&mut self) -> Option<Closed> {
+        let chunk = self.open.take()?;
         // SAFETY: the group has a claim on the chunks of its list, which is locked.
         let this = unsafe { chunk.as_ref() };
         let rest = this.len - this.given.load(Ordering::Relaxed);
         // SAFETY: nobody else has the cells that were not given out, and the chunk is open no more, so
         // that they are given up once (invariant 4).
-        let left = unsafe { subtract(chunk, rest as u64 * (CHILD + CLAIM)) };
-        if left as u32 == 0 {
-            self.remove(this);
-            // SAFETY: the last child has retired, in this call.
-            closed._group = unsafe { take_group(chunk) };
-            // SAFETY: the group's claim, with which its list was left.
-            closed._vacated = Some(unsafe { ChunkClaim::of_the_group(chunk) });
+        if !unsafe { retire(chunk, rest as u64 * (CHILD + CLAIM)) } {
+            return None;
         }
+        self.remove(this);
+        // SAFETY: the last child has retired, in this call; and the group's claim, with which its list was
+        // left.
+        let (group, claim) = unsafe { (take_group(chunk), ChunkClaim::of_the_group(chunk)) };
+        Some(Closed {
+            _claim: claim,
+            _group: group,
+        })
     }
 
     /// Forgets a chunk whose children have all retired.
@@ -142,8 +137,7 @@ unsafe fn change_neighbours(chunk: ChunkPtr, change: impl FnOnce(&mut Neighbours
 }
 
 /// What a close leaves to drop.
-#[derive(Default)]
 pub(super) struct Closed {
+    _claim: ChunkClaim,
     _group: Option<Group>,
-    _vacated: Option<ChunkClaim>,
 }

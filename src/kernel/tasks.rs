@@ -11,6 +11,8 @@
 //! 3. Each waker has a reference to its task, and the scope has one. When the future is gone, that of
 //!    the scope is given up by the opener; or, if the task is listed then, by who takes it out of the
 //!    inbox, or finds the inbox closed.
+//!    Of a task with very many references, which only wakers that are forgotten can be, they are not counted
+//!    any more, and it stays.
 //! 4. A waker that is copied during a poll may outlive the scope. The first copy refers to the inbox
 //!    for its task (`SHARED`), so that a task which ends without one has nothing to count.
 //! 5. A task that comes while the opener is not looking wakes it: the opener stops to look by a
@@ -42,6 +44,11 @@ const LISTED: u32 = 1;
 const SHARED: u32 = 1 << 1;
 /// One reference.
 const REFERENCE: u32 = 1 << 2;
+/// From so many references on none is given up, so that the task is never freed.
+const STUCK: u32 = REFERENCE << 28;
+/// From so many on none is counted. More than `STUCK` by more than there can be threads between their look
+/// at the word and its change.
+const FULL: u32 = REFERENCE << 29;
 
 /// Of a task that has not been polled, or not been pending.
 const FRESH: u32 = u32::MAX;
@@ -430,8 +437,9 @@ unsafe fn release(task: TaskPtr) {
     let head = unsafe { task.as_ref() };
     // The last reference is nobody else's to copy. Release: what was done with the task comes before it
     // is freed. Acquire: the last one carries what the others did.
-    let last = head.state.load(Ordering::Acquire) / REFERENCE == 1
-        || head.state.fetch_sub(REFERENCE, Ordering::AcqRel) / REFERENCE == 1;
+    let state = head.state.load(Ordering::Acquire);
+    let last = state / REFERENCE == 1
+        || state < STUCK && head.state.fetch_sub(REFERENCE, Ordering::AcqRel) / REFERENCE == 1;
     if last {
         // SAFETY: that was the last reference. The future is gone, since the scope gives up its own only
         // then (invariant 3).
@@ -466,10 +474,8 @@ unsafe fn copy(task: *const ()) -> RawWaker {
     let head = unsafe { &*task.cast::<Head>() };
     // Relaxed: nothing is freed while the reference that is copied stands.
     let before = head.state.fetch_add(REFERENCE, Ordering::Relaxed);
-    if before >= u32::MAX / 2 {
-        // Taken back, since who catches the panic could go on until the word comes round.
+    if before >= FULL {
         head.state.fetch_sub(REFERENCE, Ordering::Relaxed);
-        panic!("too many wakers of one task");
     }
     // Relaxed: the reference that was just made orders it against the end of the task. If another
     // thread is the first, it has a reference, and the poll of the task goes on meanwhile.
@@ -519,4 +525,55 @@ unsafe fn drop_waker(task: *const ()) {
     let task = NonNull::new(task.cast_mut().cast::<Head>()).expect("a waker has a task");
     // SAFETY: the waker's reference.
     unsafe { release(task) };
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::{future::poll_fn, panic::Location, sync::Mutex};
+
+    use super::*;
+    use crate::kernel::node::{Kind, Plan};
+
+    /// So many references cannot be made in a test: they are pretended.
+    #[test]
+    fn a_task_of_very_many_wakers_is_never_freed_and_never_again_counts_them() {
+        let scope = Node::new(Kind::Scope, Location::caller(), Plan::default());
+        let inbox = Inbox::new(scope);
+        let mut tasks = Tasks::new(inbox.clone());
+        let left = Arc::new(Mutex::new(None));
+        let place = left.clone();
+        // SAFETY: the tasks are dropped below, before anything that the future has.
+        unsafe {
+            inbox.bring(poll_fn(move |cx| {
+                *place.lock().unwrap() = Some(cx.waker().clone());
+                Poll::Pending::<()>
+            }));
+        }
+        tasks.poll();
+        let waker = left.lock().unwrap().take().expect("it has been polled");
+        let task = NonNull::new(waker.data().cast_mut().cast::<Head>()).expect("a task");
+        // SAFETY: the waker keeps it.
+        let state = || unsafe { task.as_ref() }.state.load(Ordering::Relaxed) / REFERENCE;
+        assert_eq!(state(), 2);
+        for (before, copied, dropped) in [
+            (STUCK - REFERENCE, STUCK, STUCK),
+            (FULL - REFERENCE, FULL, FULL),
+            (FULL, FULL, FULL),
+        ] {
+            // SAFETY: as above.
+            unsafe { task.as_ref() }
+                .state
+                .store(before | SHARED, Ordering::Relaxed);
+            let copy = waker.clone();
+            assert_eq!(state(), copied / REFERENCE);
+            drop(copy);
+            assert_eq!(state(), dropped / REFERENCE);
+        }
+        // SAFETY: as above; these are the two that there are.
+        unsafe { task.as_ref() }
+            .state
+            .store((2 * REFERENCE) | SHARED, Ordering::Relaxed);
+        drop(tasks);
+        assert_eq!(state(), 1);
+    }
 }
