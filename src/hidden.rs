@@ -1,13 +1,14 @@
-//! What the hidden group of a call that returns no `GroupError` could not return.
+//! What the hidden group of a call that returns no `GroupError` could not return, and what such a call has to
+//! drop.
 
-use std::{fmt, future::pending};
+use std::{fmt, future::pending, panic::resume_unwind, thread};
 
 use log::Level;
 
 use crate::{
     error::{CleanupFailure, GroupError},
     kernel::context,
-    panics::{self, Suppressed},
+    panics::{self, Panic, Payload, Suppressed},
 };
 
 /// Errors of a hidden group climb to the boundary around, like those of one that is gone.
@@ -37,4 +38,34 @@ pub(crate) async fn without_value<E: fmt::Debug, T>(what: &str, error: GroupErro
         "`{what}` was polled outside of the boundary in which it was first polled: await it where it \
          was started, or start it anew"
     )
+}
+
+/// Drops what is the user's, one after the other. The first panic goes on when all are gone, unless the thread
+/// panics already; the others are suppressed.
+pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
+    let mut first = None;
+    for value in values {
+        match panics::catch(|| drop(value)) {
+            Err(payload) if first.is_none() && !thread::panicking() => first = Some(payload),
+            Err(payload) => suppress(payload),
+            Ok(()) => {}
+        }
+    }
+    if let Some(payload) = first {
+        resume_unwind(payload);
+    }
+}
+
+fn suppress(payload: Payload) {
+    match context::node() {
+        Some(node) => {
+            let panic = Panic {
+                payload,
+                name: node.name.clone(),
+                location: node.location,
+            };
+            node.suppress(panic.into());
+        }
+        None => panics::guard("a destructor", || resume_unwind(payload)),
+    }
 }

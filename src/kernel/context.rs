@@ -6,12 +6,11 @@
 //! 2. The thread-local points at a frame that lives on the stack of the call that entered it, so
 //!    it never outlives what it points at.
 
-use std::{cell::Cell, panic::resume_unwind, ptr::NonNull, sync::Arc, thread};
+use std::{cell::Cell, ptr::NonNull, sync::Arc};
 
 use super::{
     atomic::thread_local,
     claims::CellRef,
-    drive::record_panic,
     node::{Kind, Node},
     spot::Spot,
     within::Lazy,
@@ -212,28 +211,6 @@ pub(crate) fn task_node() -> Option<Arc<Node>> {
         Frame::Child(spot) => spot.made_node(),
         _ => None,
     })
-}
-
-/// Drops what is the user's, one after the other. A panic is one of the task or boundary around and keeps
-/// nothing from being dropped; without a boundary the first goes on in the end.
-pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
-    let mut first = None;
-    for value in values {
-        let Err(payload) = panics::catch(|| drop(value)) else {
-            continue;
-        };
-        with(|frame| match frame {
-            Some(Frame::Child(spot)) => spot.record_panic(payload),
-            _ => match frame.and_then(Frame::node) {
-                Some(node) => record_panic(&node, payload),
-                None if first.is_none() && !thread::panicking() => first = Some(payload),
-                None => panics::guard("a destructor", || resume_unwind(payload)),
-            },
-        });
-    }
-    if let Some(payload) = first {
-        resume_unwind(payload);
-    }
 }
 
 /// Shows the cell of the child that is polled now.

@@ -3,7 +3,7 @@
 use std::{
     future::{pending, poll_fn},
     mem,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Barrier, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -12,11 +12,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use headcount::{Options, group, map_concurrent, run, time::sleep, tree};
+use headcount::{Options, TaskError, group, map_concurrent, run, supervise, time::sleep, tree};
 
 use crate::support::{
-    Census, Gate, Ledger, PanicOnDrop, SEEDS, catch, done, message, on_these_workers, poll_once,
-    secs, sim, spin_until, yield_now,
+    Census, Gate, Ledger, PanicOnDrop, SEEDS, catch, done, message, ok, on_these_workers, poll_for,
+    poll_once, secs, sim, spin_until, yield_now,
 };
 
 #[test]
@@ -134,20 +134,118 @@ fn each_panic_of_the_destructors_of_items_that_nobody_began_is_told() {
     }
 }
 
-/// Without a boundary around, the first goes on where the stream is dropped.
+/// Those that the stream has taken, those that it has not, and those that come before their turn. The first
+/// goes on where the stream is dropped.
 #[test]
 fn panics_of_outputs_that_nobody_took_do_not_meet() {
+    for (in_order, taken) in [(false, 0), (false, 1), (true, 1)] {
+        sim(SEEDS / 5, move || async move {
+            let census = Census::default();
+            let mut outputs = Box::pin(map_concurrent(0..8, 8, |n| {
+                let tracked = census.tracked();
+                async move {
+                    sleep(secs(if n == 3 { 9 } else { 0 })).await;
+                    ((n > 0).then(|| PanicOnDrop("output")), tracked)
+                }
+            }));
+            if in_order {
+                outputs = Box::pin(Pin::into_inner(outputs).in_order());
+            }
+            assert!(poll_once(&mut outputs.next()).await.is_pending());
+            sleep(secs(1)).await;
+            for _ in 0..taken {
+                let (output, _) = outputs.next().await.unwrap();
+                mem::forget(output);
+            }
+            let payload = catch(async { drop(outputs) }).await.unwrap_err();
+            assert_eq!(message(&*payload), "output");
+            sleep(secs(1)).await;
+            assert_eq!((census.born(), census.living()), (8, 0));
+        });
+    }
+}
+
+/// Rule 15: as that of anything else that it drops.
+#[test]
+fn the_panic_of_an_output_that_a_supervised_child_drops_is_its_own() {
+    sim(SEEDS, || async {
+        let outcome = supervise(async |s| {
+            let child = s.spawn(async {
+                let mut outputs =
+                    Box::pin(map_concurrent(0..2, 2, async |_| PanicOnDrop("output")));
+                assert!(poll_once(&mut outputs.next()).await.is_pending());
+                sleep(secs(1)).await;
+                drop(outputs);
+                done()
+            });
+            let sibling = s.spawn(async {
+                sleep(secs(5)).await;
+                ok(1)
+            });
+            let panicked = matches!(child.await, Err(TaskError::Panicked(_)));
+            ok((panicked, sibling.await.unwrap()))
+        });
+        assert_eq!(outcome.await.unwrap(), (true, 1));
+    });
+}
+
+/// Each in its own frame, as tasks that were never polled.
+#[test]
+fn releases_of_items_that_nobody_began_do_not_wait_for_each_other() {
+    for forget in [false, true] {
+        sim(SEEDS / 5, move || async move {
+            let ledger = Ledger::open();
+            let outcome = group(async |_| {
+                let mut outputs = Box::pin(map_concurrent(0..20, 20, |_| {
+                    let guard = ledger.deferred("item", secs(2));
+                    async move { drop(guard) }
+                }));
+                assert!(poll_once(&mut outputs.next()).await.is_pending());
+                match forget {
+                    true => mem::forget(outputs),
+                    false => drop(outputs),
+                }
+                done()
+            });
+            outcome.await.unwrap();
+            assert_eq!((ledger.count("item released"), ledger.now()), (20, 2_000));
+        });
+    }
+}
+
+/// Each behind as many others as there are tasks in the runtime, if one had to call the next.
+#[test]
+fn items_that_wait_begin_together_on_a_busy_runtime() {
     sim(SEEDS / 5, || async {
-        let census = Census::default();
-        let mut outputs = Box::pin(map_concurrent(0..4, 4, |_| {
-            let tracked = census.tracked();
-            async move { (PanicOnDrop("output"), tracked) }
-        }));
-        assert!(poll_once(&mut outputs.next()).await.is_pending());
-        sleep(secs(1)).await;
-        let payload = catch(async { drop(outputs) }).await.unwrap_err();
-        assert_eq!(message(&*payload), "output");
-        assert_eq!((census.born(), census.living()), (4, 0));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let outcome = group(async |g| {
+            for _ in 0..20 {
+                let rounds = rounds.clone();
+                g.spawn_daemon(async move {
+                    loop {
+                        yield_now().await;
+                        rounds.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            let (count, inside) = (rounds.clone(), begun.clone());
+            let mut outputs = Box::pin(map_concurrent(0..64, 64, move |_| {
+                let (rounds, begun) = (count.clone(), inside.clone());
+                async move {
+                    begun.fetch_max(rounds.load(Ordering::SeqCst), Ordering::SeqCst);
+                    pending::<()>().await;
+                }
+            }));
+            assert!(poll_once(&mut outputs.next()).await.is_pending());
+            while rounds.load(Ordering::SeqCst) < 10_000 {
+                yield_now().await;
+            }
+            done()
+        });
+        outcome.await.unwrap();
+        let last = begun.load(Ordering::SeqCst);
+        assert!(last < 1_000, "the last began after {last} polls of others");
     });
 }
 
@@ -156,16 +254,17 @@ fn panics_of_outputs_that_nobody_took_do_not_meet() {
 fn a_panic_drops_the_items_behind_it() {
     sim(SEEDS, || async {
         let census = Census::default();
-        let all = map_concurrent(0..100, 50, |n| {
+        let mut outputs = Box::pin(map_concurrent(0..100, 50, |n| {
             let tracked = census.tracked();
             async move {
                 let _tracked = tracked;
                 assert_ne!(n, 7, "seven");
             }
-        });
-        let payload = catch(all.count()).await.unwrap_err();
-        assert!(message(&*payload).contains("seven"));
+        }));
+        let payload = catch(async { while outputs.next().await.is_some() {} }).await;
+        assert!(message(&*payload.unwrap_err()).contains("seven"));
         assert_eq!(census.living(), 0);
+        drop(outputs);
     });
 }
 
@@ -241,21 +340,30 @@ fn a_worker_that_is_woken_for_nothing_goes_on_to_wait() {
     });
 }
 
+/// While others work. When the stream waits for items alone, none does.
 #[test]
 fn not_more_than_one_worker_waits_for_an_item() {
     sim(SEEDS, || async {
         let gate = Gate::default();
         let open = gate.clone();
-        let last = stream::once(async move { open.wait().await });
-        let items = Box::pin(stream::iter(0..100).map(drop).chain(last));
+        let last = stream::once(async move {
+            open.wait().await;
+            0
+        });
+        let items = Box::pin(stream::iter(1..=100).chain(last));
         let outcome = group(async |_| {
-            let mut outputs = map_concurrent(items, 50, async |()| ());
-            for _ in 0..100 {
+            let mut outputs = map_concurrent(items, 50, async |n| {
+                sleep(secs(if n == 100 { 9 } else { 0 })).await;
+            });
+            for _ in 0..99 {
                 outputs.next().await.unwrap();
             }
-            sleep(secs(1)).await;
-            let shown = tree().to_string();
-            assert!(shown.matches("map_workers.rs").count() <= 3, "{shown}");
+            assert!(poll_for(&mut outputs.next(), secs(1)).await.is_pending());
+            let workers = || tree().to_string().matches("map_workers.rs").count() - 2;
+            assert!((1..=2).contains(&workers()), "{}", tree());
+            outputs.next().await.unwrap();
+            assert!(poll_for(&mut outputs.next(), secs(1)).await.is_pending());
+            assert_eq!(workers(), 0, "{}", tree());
             gate.open();
             assert_eq!(outputs.count().await, 1);
             done()

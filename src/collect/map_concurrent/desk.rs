@@ -2,15 +2,18 @@
 //!
 //! Invariants
 //! 1. While an item waits, a worker is on its way to the desk: it was spawned or woken, and has not come
-//!    since (`called`). So whoever leaves an item behind calls one, unless one is called already; and an
-//!    item is never behind another that takes long.
-//! 2. At most one worker is idle; another that finds no item leaves. It is woken for an item, and at the
-//!    end.
-//! 3. The stream looks at the desk, and leaves its waker there, under one lock. So who brings an output
+//!    since; `called` counts these. Whoever leaves an item behind calls one, if none is called already. So
+//!    an item is never behind another that takes long.
+//! 2. If the last item that was begun had to wait, each item has a worker called for itself, since those who
+//!    have come will wait too. Else one at a time is called, since those who have come will come again.
+//! 3. At most one worker is idle; another that finds no item leaves. It is woken for an item, and to
+//!    leave when the stream waits for items alone (`resting`), or is complete.
+//! 4. The stream looks at the desk, and leaves its waker there, under one lock. So who brings an output
 //!    either was seen, or wakes it.
-//! 4. Once it is `closed`, no item waits and none is taken in: those that were there are dropped by who
-//!    closes it, which is a worker that was cancelled, or the stream.
-//! 5. No code of the user runs under the lock, but that a waker of the stream is copied.
+//! 5. Once it is `closed`, no item is begun, and none taken in. Its group is cancelled then, and each
+//!    worker on its way drops its share of the items when it is dropped itself: by the first invariant,
+//!    all are. Each does so in its own frame, so that their releases do not wait for each other.
+//! 6. No code of the user runs under the lock, but that a waker of the stream is copied.
 
 use std::{
     collections::VecDeque, convert::Infallible, future::Future, pin::Pin, sync::Arc, task::Waker,
@@ -19,9 +22,13 @@ use std::{
 use super::worker::Worker;
 use crate::{
     group::TaskGroup,
-    kernel::{atomic::Lock, context, info::Info, ledger::Ask},
+    kernel::{atomic::Lock, info::Info, ledger::Ask},
     panics,
 };
+
+/// An item: its number, and what computes its output. In a box, so that its memory is not kept where it
+/// waits.
+pub(super) type Item<F> = (u64, Pin<Box<F>>);
 
 /// `F` computes the output `T` of an item.
 pub(super) struct Desk<F, T> {
@@ -32,18 +39,19 @@ pub(super) struct Desk<F, T> {
 
 struct Tray<F, T> {
     group: Option<TaskGroup<'static, Infallible>>,
-    /// In boxes, so that their memory is not kept where they wait.
-    items: VecDeque<(u64, Pin<Box<F>>)>,
+    items: VecDeque<Item<F>>,
     outputs: VecDeque<(u64, T)>,
     /// Wakes the stream.
     reader: Option<Waker>,
     /// The number of the idle worker, and what wakes it.
     idle: Option<(u64, Waker)>,
-    /// A worker is on its way.
-    called: bool,
+    /// How many workers are on their way.
+    called: usize,
     /// How many workers there were.
     workers: u64,
-    /// No item is begun any more.
+    /// The last item that was begun had to wait.
+    waits: bool,
+    resting: bool,
     closed: bool,
     /// The stream has given everything.
     complete: bool,
@@ -53,17 +61,18 @@ struct Tray<F, T> {
 
 /// Who comes next to the desk.
 enum Call<F, T> {
-    Nobody,
     Idle(Waker),
     New(TaskGroup<'static, Infallible>, Worker<F, T>),
 }
 
 /// What a worker does next.
 pub(super) enum Next<F> {
-    Item(u64, Pin<Box<F>>),
+    Item(Item<F>),
     /// Nothing, until it is woken.
     Idle,
     Leave,
+    /// It will be dropped.
+    Cancelled,
 }
 
 impl<F, T> Desk<F, T> {
@@ -75,8 +84,10 @@ impl<F, T> Desk<F, T> {
                 outputs: VecDeque::new(),
                 reader: None,
                 idle: None,
-                called: false,
+                called: 0,
                 workers: 0,
+                waits: true,
+                resting: false,
                 closed: false,
                 complete: false,
                 unread: false,
@@ -104,9 +115,9 @@ impl<F, T> Desk<F, T> {
         let idle = {
             let mut tray = self.tray.lock();
             tray.complete = true;
-            tray.idle.take()
+            tray.rouse()
         };
-        idle.into_iter().for_each(|(_, waker)| panics::wake(waker));
+        idle.into_iter().for_each(panics::wake);
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -120,38 +131,60 @@ impl<F, T> Desk<F, T> {
         late
     }
 
-    /// Moves all that has come to the stream, which has nothing left; false if there is nothing.
-    pub(super) fn take_or_park(&self, taken: &mut VecDeque<(u64, T)>, waker: &Waker) -> bool {
-        let old = {
+    /// Moves all that has come to the stream, which has nothing left; false if there is nothing. `resting`:
+    /// no item waits or has been begun.
+    pub(super) fn take_or_park(
+        &self,
+        taken: &mut VecDeque<(u64, T)>,
+        resting: bool,
+        waker: &Waker,
+    ) -> bool {
+        let (old, idle) = {
             let mut tray = self.tray.lock();
             if !tray.outputs.is_empty() {
                 std::mem::swap(&mut tray.outputs, taken);
                 return true;
             }
-            tray.reader.replace(waker.clone())
+            tray.resting = resting;
+            let idle = if resting { tray.rouse() } else { None };
+            (tray.reader.replace(waker.clone()), idle)
         };
+        idle.into_iter().for_each(panics::wake);
         drop(old);
         false
     }
 
-    /// Drops the items that nobody has begun.
-    pub(super) fn close(&self) {
-        let items = self.tray.lock().close();
-        context::drop_each(items);
+    /// The worker `me` is dropped before it has left. Gives the items that it has to drop. `called`: it is
+    /// on its way here, or idle.
+    pub(super) fn abandon(&self, me: u64, called: bool) -> Vec<Item<F>> {
+        let mut tray = self.tray.lock();
+        tray.closed = true;
+        let idle = tray.idle.take_if(|(idle, _)| *idle == me);
+        let items = match called && idle.is_none() {
+            true => {
+                let share = tray.items.len().div_ceil(tray.called);
+                tray.called -= 1;
+                tray.items.drain(..share).collect()
+            }
+            false => Vec::new(),
+        };
+        drop(tray);
+        drop(idle);
+        items
     }
 
-    /// The stream is gone, and nobody will take an output any more.
-    pub(super) fn leave_unread(&self) {
-        let (items, outputs, others) = {
+    /// The stream is gone. Gives the outputs that nobody will take any more.
+    pub(super) fn leave_unread(&self) -> VecDeque<(u64, T)> {
+        let (outputs, reader, group) = {
             let mut tray = self.tray.lock();
             tray.unread = true;
+            tray.closed = true;
             let outputs = std::mem::take(&mut tray.outputs);
-            let others = (tray.reader.take(), tray.idle.take(), tray.group.take());
-            (tray.close(), outputs, others)
+            (outputs, tray.reader.take(), tray.group.take())
         };
-        drop(others);
-        context::drop_each(items);
-        context::drop_each(outputs);
+        panics::guard("the destructor of a waker", || drop(reader));
+        drop(group);
+        outputs
     }
 }
 
@@ -161,11 +194,12 @@ where
     T: Send + 'static,
 {
     /// Brings an item.
-    pub(super) fn bring(self: &Arc<Self>, item: (u64, Pin<Box<F>>)) {
+    pub(super) fn bring(self: &Arc<Self>, item: Item<F>) {
         let (call, late) = {
             let mut tray = self.tray.lock();
+            tray.resting = false;
             match tray.closed {
-                true => (Call::Nobody, Some(item)),
+                true => (None, Some(item)),
                 false => {
                     tray.items.push_back(item);
                     (tray.call(self), None)
@@ -176,32 +210,37 @@ where
         drop(late);
     }
 
-    /// What the worker `me` does next, who brings the output of its last item. `called`: it was spawned, or
-    /// idle, and comes for the first time since.
+    /// What the worker `me` does next, who brings the output of its last item, if that did not have to
+    /// wait. `called`: it was spawned, or idle, and comes for the first time since; it stays so if it is
+    /// cancelled.
     pub(super) fn next(
         self: &Arc<Self>,
         me: u64,
-        called: bool,
+        called: &mut bool,
         output: Option<(u64, T)>,
         waker: &Waker,
     ) -> Next<F> {
         let (next, call, (reader, late)) = {
             let mut tray = self.tray.lock();
+            tray.waits &= output.is_none();
             let posted = output.map_or((None, None), |output| tray.post(output));
-            match &tray.idle {
-                // Nobody has called it since it was idle.
-                Some((idle, _)) if *idle == me => tray.idle = None,
-                _ if called => tray.called = false,
-                _ => {}
-            }
-            let next = match tray.items.pop_front() {
-                Some((number, item)) => Next::Item(number, item),
-                None if tray.complete || tray.closed || tray.idle.is_some() => Next::Leave,
-                None => {
-                    tray.idle = Some((me, waker.clone()));
-                    Next::Idle
+            let next = match tray.closed {
+                true => Next::Cancelled,
+                false => {
+                    match &tray.idle {
+                        // Nobody has called it since it was idle.
+                        Some((idle, _)) if *idle == me => tray.idle = None,
+                        _ if *called => tray.called -= 1,
+                        _ => {}
+                    }
+                    *called = false;
+                    tray.next()
                 }
             };
+            if let Next::Idle = next {
+                tray.idle = Some((me, waker.clone()));
+                *called = true;
+            }
             (next, tray.call(self), posted)
         };
         reader.into_iter().for_each(panics::wake);
@@ -210,25 +249,32 @@ where
         next
     }
 
-    fn make(&self, call: Call<F, T>) {
-        match call {
-            Call::Nobody => {}
-            Call::Idle(waker) => panics::wake(waker),
-            // If it is refused, it is dropped here, and closes the desk.
-            Call::New(group, worker) => {
-                drop(group.spawn_packed(self.info.clone(), Ask::Queue, worker));
+    /// An item that was begun has to wait.
+    pub(super) fn waits(self: &Arc<Self>) {
+        let call = {
+            let mut tray = self.tray.lock();
+            tray.waits = true;
+            tray.call(self)
+        };
+        self.make(call);
+    }
+
+    /// Makes that call, and those that are left.
+    fn make(self: &Arc<Self>, mut call: Option<Call<F, T>>) {
+        while let Some(made) = call {
+            match made {
+                Call::Idle(waker) => panics::wake(waker),
+                // If it is refused, it is dropped here.
+                Call::New(group, worker) => {
+                    drop(group.spawn_packed(self.info.clone(), Ask::Queue, worker));
+                }
             }
+            call = self.tray.lock().call(self);
         }
     }
 }
 
 impl<F, T> Tray<F, T> {
-    /// Gives the items, to be dropped outside the lock.
-    fn close(&mut self) -> VecDeque<(u64, Pin<Box<F>>)> {
-        self.closed = true;
-        std::mem::take(&mut self.items)
-    }
-
     /// Gives the waker of the stream, or back what nobody will take.
     fn post(&mut self, output: (u64, T)) -> (Option<Waker>, Option<(u64, T)>) {
         if self.unread {
@@ -238,17 +284,37 @@ impl<F, T> Tray<F, T> {
         (self.reader.take(), None)
     }
 
-    /// Whom to call, if an item waits (invariant 1).
-    fn call(&mut self, desk: &Arc<Desk<F, T>>) -> Call<F, T> {
-        if self.items.is_empty() || self.called {
-            return Call::Nobody;
+    /// For a worker that has come.
+    fn next(&mut self) -> Next<F> {
+        match self.items.pop_front() {
+            Some(item) => Next::Item(item),
+            None if self.complete || self.resting || self.idle.is_some() => Next::Leave,
+            None => Next::Idle,
         }
-        self.called = true;
-        if let Some((_, waker)) = self.idle.take() {
-            return Call::Idle(waker);
+    }
+
+    /// Whom to call (invariants 1 and 2).
+    fn call(&mut self, desk: &Arc<Desk<F, T>>) -> Option<Call<F, T>> {
+        let wanted = match self.waits {
+            true => self.items.len(),
+            false => self.items.len().min(1),
+        };
+        if self.called >= wanted || self.closed {
+            return None;
+        }
+        if let Some(waker) = self.rouse() {
+            return Some(Call::Idle(waker));
         }
         let group = self.group.clone().expect("items come after the group");
+        self.called += 1;
         self.workers += 1;
-        Call::New(group, Worker::new(desk.clone(), self.workers))
+        Some(Call::New(group, Worker::new(desk.clone(), self.workers)))
+    }
+
+    /// Calls the idle worker, if there is one.
+    fn rouse(&mut self) -> Option<Waker> {
+        let (_, waker) = self.idle.take()?;
+        self.called += 1;
+        Some(waker)
     }
 }

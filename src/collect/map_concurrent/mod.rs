@@ -22,7 +22,6 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::{FutureExt, future::Map};
 use pin_project_lite::pin_project;
 
 use self::desk::Desk;
@@ -30,12 +29,28 @@ use super::{Ending, ending, items::IntoItems};
 use crate::{
     carry::{Luggage, Packed, What},
     group::{TaskGroup, group},
-    spawning,
+    hidden, spawning,
 };
 
 /// What computes the output of an item, with what it takes along.
-type Item<Fut> = Packed<Map<Fut, Wrap<<Fut as Future>::Output>>>;
-type Wrap<T> = fn(T) -> Result<T, Infallible>;
+type Item<Fut> = Packed<Succeeds<Fut>>;
+
+pin_project! {
+    /// A future as a child that cannot fail. It stays when it has returned, so that what it has is not dropped
+    /// beside its output.
+    struct Succeeds<Fut> {
+        #[pin]
+        future: Fut,
+    }
+}
+
+impl<Fut: Future> Future for Succeeds<Fut> {
+    type Output = Result<Fut::Output, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Ok)
+    }
+}
 
 pin_project! {
     /// The outputs of a function over many items, computed some at a time. Made by
@@ -49,9 +64,6 @@ pin_project! {
         ending: Option<Ending>,
         group: Option<TaskGroup<'static, Infallible>>,
         desk: Recipient<Item<Fut>, Fut::Output>,
-        // Taken from the desk, in the order of completion.
-        taken: VecDeque<(u64, Fut::Output)>,
-        in_order: Option<InOrder<Fut::Output>>,
         // The number of the next item.
         next: u64,
         outstanding: usize,
@@ -121,8 +133,8 @@ where
         limit > 0,
         "a limit of 0 would let no future run, ever: use at least 1"
     );
-    let desk = Recipient(Desk::new(spawning::info(None, Location::caller())));
-    let (inside, outside) = (desk.0.clone(), desk.0.clone());
+    let desk = Desk::new(spawning::info(None, Location::caller()));
+    let (inside, outside) = (desk.clone(), desk.clone());
     let opening = group(async move |g| {
         inside.open(g);
         // The stream polls this after it has said so.
@@ -136,9 +148,11 @@ where
     MapConcurrent {
         ending: Some(ending("map_concurrent", opening, complete)),
         group: None,
-        desk,
-        taken: VecDeque::new(),
-        in_order: None,
+        desk: Recipient {
+            desk,
+            taken: VecDeque::new(),
+            in_order: None,
+        },
         next: 0,
         outstanding: 0,
         limit,
@@ -174,7 +188,7 @@ impl<S, F, Fut: Future> MapConcurrent<S, F, Fut> {
             "a stream whose outputs are already on their way cannot be put in order: choose \
              `in_order` before the first poll"
         );
-        self.in_order = Some(InOrder::default());
+        self.desk.in_order = Some(InOrder::default());
         self
     }
 }
@@ -196,7 +210,7 @@ where
         if this.group.is_none() {
             // Opens the group here, where the stream is polled.
             let _ = ending.as_mut().poll(cx);
-            *this.group = this.desk.0.group();
+            *this.group = this.desk.desk.group();
         }
         while *this.outstanding < *this.limit {
             let Some(group) = this.group.as_ref().filter(|group| !group.is_cancelled()) else {
@@ -207,35 +221,33 @@ where
             };
             match items.poll_next(cx) {
                 Poll::Ready(Some(item)) => {
-                    let future = (this.function)(item).map(Ok as Wrap<Fut::Output>);
-                    let desk = &this.desk.0;
+                    let future = (this.function)(item);
+                    let desk = &this.desk.desk;
                     let luggage = Luggage::new(What::Task, group.book.node(), desk.info());
                     let number = *this.next;
                     *this.next += 1;
                     *this.outstanding += 1;
-                    let item = Box::pin(luggage.around::<Infallible, _>(future));
-                    desk.bring((number, item));
+                    let item = luggage.around::<Infallible, _>(Succeeds { future });
+                    desk.bring((number, Box::pin(item)));
                 }
                 Poll::Ready(None) => this.items.set(None),
                 Poll::Pending => break,
             }
         }
         loop {
-            let output = match this.in_order {
-                None => this.taken.pop_front().map(|(_, output)| output),
-                Some(in_order) => in_order.pop(this.taken),
-            };
+            let output = this.desk.pop();
             if output.is_some() {
                 *this.outstanding -= 1;
                 return Poll::Ready(output);
             }
             if *this.outstanding == 0 && this.items.is_none() {
-                this.desk.0.complete();
+                this.desk.desk.complete();
                 ready!(ending.as_mut().poll(cx));
                 *this.ending = None;
                 return Poll::Ready(None);
             }
-            if !this.desk.0.take_or_park(this.taken, cx.waker()) {
+            let Recipient { desk, taken, .. } = &mut *this.desk;
+            if !desk.take_or_park(taken, *this.outstanding == 0, cx.waker()) {
                 // For the panic of a child, and for a cancellation.
                 let _ = ending.as_mut().poll(cx);
                 return Poll::Pending;
@@ -262,11 +274,29 @@ impl<S, F, Fut: Future> fmt::Debug for MapConcurrent<S, F, Fut> {
 }
 
 /// The stream's end of the desk.
-struct Recipient<F, T>(Arc<Desk<F, T>>);
+struct Recipient<F, T> {
+    desk: Arc<Desk<F, T>>,
+    /// Taken from there, in the order of completion.
+    taken: VecDeque<(u64, T)>,
+    in_order: Option<InOrder<T>>,
+}
+
+impl<F, T> Recipient<F, T> {
+    /// The next output, of those that were taken.
+    fn pop(&mut self) -> Option<T> {
+        match &mut self.in_order {
+            None => self.taken.pop_front().map(|(_, output)| output),
+            Some(in_order) => in_order.pop(&mut self.taken),
+        }
+    }
+}
 
 impl<F, T> Drop for Recipient<F, T> {
     fn drop(&mut self) {
-        self.0.leave_unread();
+        let unread = self.taken.drain(..).chain(self.desk.leave_unread());
+        let early = self.in_order.take().map(|in_order| in_order.window);
+        let early = early.into_iter().flatten().flatten();
+        hidden::drop_each(unread.map(|(_, output)| output).chain(early));
     }
 }
 
