@@ -56,7 +56,8 @@ pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     }
 }
 
-fn suppress(payload: Payload) {
+/// Tells of a panic that cannot go on.
+pub(crate) fn suppress(payload: Payload) {
     match context::node() {
         Some(node) => {
             let panic = Panic {

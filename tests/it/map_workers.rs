@@ -12,7 +12,9 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use headcount::{Options, TaskError, group, map_concurrent, run, supervise, time::sleep, tree};
+use headcount::{
+    CancelScope, Options, TaskError, group, map_concurrent, run, supervise, time::sleep, tree,
+};
 
 use crate::support::{
     Census, Gate, Ledger, PanicOnDrop, SEEDS, catch, done, message, ok, on_these_workers, poll_for,
@@ -246,6 +248,35 @@ fn items_that_wait_begin_together_on_a_busy_runtime() {
         outcome.await.unwrap();
         let last = begun.load(Ordering::SeqCst);
         assert!(last < 1_000, "the last began after {last} polls of others");
+    });
+}
+
+/// A worker was dropped for a request that a shield, raised later, takes away: the others do not wait for it.
+#[test]
+fn a_shield_that_is_raised_once_a_worker_is_gone_does_not_bring_the_others_back() {
+    sim(SEEDS, || async {
+        let (outer, inner, census) = (CancelScope::new(), CancelScope::new(), Census::default());
+        let outcome = catch(group(async |g| {
+            let (outside, inside) = (outer.clone(), inner.clone());
+            g.spawn(async move {
+                yield_now().await;
+                outside.cancel();
+                yield_now().await;
+                inside.shield(true);
+            });
+            let stream = map_concurrent(0..100, 10, |_| {
+                let tracked = census.tracked();
+                async move {
+                    yield_now().await;
+                    drop(tracked);
+                }
+            });
+            let _ = outer.enter(inner.enter(stream.count())).await;
+            done()
+        }));
+        // With a panic that gives advice, if the stream was there when its tasks had gone.
+        drop(outcome.await);
+        assert_eq!(census.living(), 0);
     });
 }
 

@@ -4,16 +4,17 @@
 //! 1. While an item waits, a worker is on its way to the desk: it was spawned or woken, and has not come
 //!    since; `called` counts these. Whoever leaves an item behind calls one, if none is called already. So
 //!    an item is never behind another that takes long.
-//! 2. If the last item that was begun had to wait, each item has a worker called for itself, since those who
-//!    have come will wait too. Else one at a time is called, since those who have come will come again.
+//! 2. If the last item that was begun kept its worker, each item has one called for itself, since those who
+//!    have come will be kept too. Else one at a time is called, since those who have come will come again.
 //! 3. At most one worker is idle; another that finds no item leaves. It is woken for an item, and to
 //!    leave when the stream waits for items alone (`resting`), or is complete.
 //! 4. The stream looks at the desk, and leaves its waker there, under one lock. So who brings an output
 //!    either was seen, or wakes it.
-//! 5. Once it is `closed`, no item is begun, and none taken in. Its group is cancelled then, and each
-//!    worker on its way drops its share of the items when it is dropped itself: by the first invariant,
-//!    all are. Each does so in its own frame, so that their releases do not wait for each other.
-//! 6. No code of the user runs under the lock, but that a waker of the stream is copied.
+//! 5. Once it is `closed`, no item is begun, and none taken in. Its group is cancelled then, by a request of
+//!    its own, which no shield around takes away; and each worker on its way drops its share of the items
+//!    when it is dropped itself: by the first invariant, all are. Each does so in its own frame, so
+//!    that their releases do not wait for each other, if each has its worker (2).
+//! 6. No code of the user runs under the lock.
 
 use std::{
     collections::VecDeque, convert::Infallible, future::Future, pin::Pin, sync::Arc, task::Waker,
@@ -22,6 +23,7 @@ use std::{
 use super::worker::Worker;
 use crate::{
     group::TaskGroup,
+    hidden,
     kernel::{atomic::Lock, info::Info, ledger::Ask},
     panics,
 };
@@ -49,7 +51,7 @@ struct Tray<F, T> {
     called: usize,
     /// How many workers there were.
     workers: u64,
-    /// The last item that was begun had to wait.
+    /// The last item that was begun kept its worker.
     waits: bool,
     resting: bool,
     closed: bool,
@@ -139,6 +141,7 @@ impl<F, T> Desk<F, T> {
         resting: bool,
         waker: &Waker,
     ) -> bool {
+        let waker = waker.clone();
         let (old, idle) = {
             let mut tray = self.tray.lock();
             if !tray.outputs.is_empty() {
@@ -147,7 +150,7 @@ impl<F, T> Desk<F, T> {
             }
             tray.resting = resting;
             let idle = if resting { tray.rouse() } else { None };
-            (tray.reader.replace(waker.clone()), idle)
+            (tray.reader.replace(waker), idle)
         };
         idle.into_iter().for_each(panics::wake);
         drop(old);
@@ -158,7 +161,10 @@ impl<F, T> Desk<F, T> {
     /// on its way here, or idle.
     pub(super) fn abandon(&self, me: u64, called: bool) -> Vec<Item<F>> {
         let mut tray = self.tray.lock();
-        tray.closed = true;
+        let group = match std::mem::replace(&mut tray.closed, true) {
+            true => None,
+            false => tray.group.clone(),
+        };
         let idle = tray.idle.take_if(|(idle, _)| *idle == me);
         let items = match called && idle.is_none() {
             true => {
@@ -170,6 +176,9 @@ impl<F, T> Desk<F, T> {
         };
         drop(tray);
         drop(idle);
+        if let Some(group) = group {
+            group.cancel();
+        }
         items
     }
 
@@ -244,12 +253,15 @@ where
             (next, tray.call(self), posted)
         };
         reader.into_iter().for_each(panics::wake);
-        self.make(call);
+        // Caught, since there may be an item in hand, whose destructor may panic too.
+        if let Err(payload) = panics::catch(|| self.make(call)) {
+            hidden::suppress(payload);
+        }
         drop(late);
         next
     }
 
-    /// An item that was begun has to wait.
+    /// An item that was begun keeps its worker.
     pub(super) fn waits(self: &Arc<Self>) {
         let call = {
             let mut tray = self.tray.lock();

@@ -104,8 +104,10 @@ pin_project! {
 ///
 /// Other than `buffer_unordered` it runs the futures in parallel, on the runtime's threads, and they go
 /// on while the reader is busy. One that is ready when it is first polled, and leaves nothing to
-/// release, costs no task: the next runs in the same one, and finds there what this one has left in a
-/// `task_local!` of async-std. (A [`Local`](crate::Local), and a span, are each item's own.)
+/// release, need not cost a task: another may run in the same one after it, and finds there what this one
+/// has left in a `task_local!` of async-std. (A [`Local`](crate::Local), and a span, are each item's own.)
+/// So [`tree`](crate::tree()) and [`stats`](crate::stats()) may show fewer tasks than items, and a task that
+/// waits for the next item beside those that work.
 ///
 /// # Panics
 ///

@@ -2,8 +2,8 @@
 //!
 //! Invariants
 //! 1. A worker takes a further item only if the one before was ready in its first poll and left nothing
-//!    to wait for. Else it ends with that item, and its output comes to the desk when the kernel drops
-//!    the [`Letter`]: after the child and what it owed have ended, since its handle is gone by then.
+//!    to wait for. Else it ends with that item, and its output comes to the desk when the [`Letter`] is
+//!    dropped, by the kernel or with the handle: after the child and what it owed have ended.
 //! 2. A worker that is dropped before it has left closes the desk: its group is cancelled.
 //! 3. It begins no item once it was cancelled, and lets others run after [`TURNS`] items, or when they have
 //!    taken longer than a [`SLICE`].
@@ -110,6 +110,9 @@ where
             this.output = Some((this.item, output));
             this.future = None;
             if this.waits || context::task_node().is_some() {
+                if !this.waits {
+                    desk.waits();
+                }
                 let output = this.output.take();
                 return Poll::Ready(Ok(this.place.leave(output)));
             }
