@@ -5,8 +5,10 @@
 //!    so the last to begin is the first to end.
 //! 2. `SHORTEST` is the least threshold of those who watch, and `u64::MAX` without any: then a poll
 //!    costs one look at it. A poll that began before anybody watched is in no list.
-//! 3. A poll leaves its list before its end is told. So who has seen it in the list hears of its end
-//!    afterwards, if it took as long as the threshold.
+//! 3. A poll leaves its list, and its end is told, in one step under the lock of the list. So who has seen
+//!    it in the list hears of its end afterwards, if it took as long as the threshold; and who no longer
+//!    sees it has been told.
+//! 4. The lock of a list comes before that of `SHARED`.
 
 use std::{
     panic::Location,
@@ -167,20 +169,18 @@ fn enlist(name: Option<&str>, location: &'static Location<'static>) -> bool {
 impl Thread {
     /// The last poll that began ends.
     fn end(&self) {
-        let ended = {
-            let mut list = self.list.lock();
-            let poll = list.polls.pop();
-            poll.and_then(|poll| {
-                let took = poll.began.elapsed();
-                (nanos(took) >= SHORTEST.load(Ordering::Acquire)).then(|| LongPoll {
-                    poll,
-                    took,
-                    around: list.polls.iter().map(|poll| poll.id).collect(),
-                })
-            })
-        };
-        let Some(long) = ended else {
+        let mut list = self.list.lock();
+        let Some(poll) = list.polls.pop() else {
             return;
+        };
+        let took = poll.began.elapsed();
+        if nanos(took) < SHORTEST.load(Ordering::Acquire) {
+            return;
+        }
+        let long = LongPoll {
+            poll,
+            took,
+            around: list.polls.iter().map(|poll| poll.id).collect(),
         };
         for watcher in &shared().lock().watchers {
             if watcher.threshold <= long.took {
@@ -226,7 +226,10 @@ pub(crate) fn look(mut f: impl FnMut(&[TaskPoll], Instant)) {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{
+        sync::{atomic::AtomicBool, mpsc::channel},
+        thread,
+    };
 
     use super::*;
 
@@ -237,6 +240,47 @@ mod tests {
         assert_eq!(nanos(longest), u64::MAX - 1);
         assert_eq!(nanos(longest + Duration::from_nanos(1)), u64::MAX - 1);
         assert_eq!(nanos(Duration::MAX), u64::MAX - 1);
+    }
+
+    /// A look between the two would find the poll around alone, and blame it.
+    #[test]
+    fn a_poll_that_is_no_longer_seen_has_told_its_end() {
+        const LOOKS: usize = 100_000;
+        let (ends, heard) = channel();
+        let number = watch(Duration::from_nanos(1), ends);
+        let here = Location::caller();
+        let enough = AtomicBool::new(false);
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                let _around = Polling::begin(Some("around those that are told"), here);
+                while !enough.load(Ordering::Relaxed) {
+                    drop(Polling::begin(None, here));
+                }
+            });
+            let (mut last_seen, mut last_told) = (None, None);
+            let (mut looks, mut untold) = (0, 0);
+            while looks < LOOKS {
+                look(|polls, _| match polls {
+                    [around, inside @ ..]
+                        if around.name.as_deref() == Some("around those that are told") =>
+                    {
+                        let told = heard.try_iter().filter(|end| end.around == [around.id]);
+                        last_told = told.map(|end| end.poll.id).last().or(last_told);
+                        match inside.first() {
+                            Some(poll) => last_seen = Some(poll.id),
+                            None => {
+                                looks += 1;
+                                untold += usize::from(last_told < last_seen);
+                            }
+                        }
+                    }
+                    _ => {}
+                });
+            }
+            enough.store(true, Ordering::Relaxed);
+            assert_eq!(untold, 0);
+        });
+        unwatch(number);
     }
 
     #[test]

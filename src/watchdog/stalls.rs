@@ -151,15 +151,7 @@ impl<R: FnMut(&Stall)> Watch<R> {
             if now < next_look {
                 continue;
             }
-            // What has ended is heard first, or the look would blame a poll for one that was in it.
-            for long in ends.try_iter() {
-                let is_late = long.end() >= now;
-                self.ended(long);
-                if is_late {
-                    break;
-                }
-            }
-            polls::look(|polls, now| self.look(polls, now));
+            polls::look(|polls, now| self.look_after(ends, polls, now));
             next_look = Instant::now() + pause;
         }
     }
@@ -178,6 +170,24 @@ impl<R: FnMut(&Stall)> Watch<R> {
         let seen = self.seen.entry(poll).or_insert(excused);
         if !seen.reported {
             seen.since = seen.since.max(until);
+        }
+    }
+
+    /// Looks at polls that went on at that time, when all `ends` before it had been sent: they are heard
+    /// first, or the look would blame a poll for one that was in it.
+    fn look_after(&mut self, ends: &Receiver<LongPoll>, polls: &[TaskPoll], now: Instant) {
+        let mut late = None;
+        for long in ends.try_iter() {
+            if long.end() >= now {
+                late = Some(long);
+                break;
+            }
+            self.ended(long);
+        }
+        self.look(polls, now);
+        // It may be of one of those polls, which is forgotten now.
+        if let Some(long) = late {
+            self.ended(long);
         }
     }
 
@@ -288,6 +298,33 @@ mod tests {
         let inner = |over| ("inner".to_owned(), over, over);
         drop(watch);
         assert_eq!(told, [inner(false), inner(true)]);
+    }
+
+    #[test]
+    fn an_end_before_a_look_is_heard_before_it_and_one_after_it_afterwards() {
+        let start = Instant::now();
+        let (outer, inner) = (poll(1, "outer", start), poll(2, "inner", start));
+        let at = |thresholds| start + thresholds * THRESHOLD;
+        let (tell, ends) = channel();
+        let mut told = Told::new();
+        let mut watch = watch(&mut told);
+        let little = Duration::from_nanos(1);
+        tell.send(end(&inner, 2 * THRESHOLD - little, &[&outer]))
+            .unwrap();
+        watch.look_after(&ends, slice::from_ref(&outer), at(2));
+        tell.send(end(&outer, 3 * THRESHOLD, &[])).unwrap();
+        watch.look_after(&ends, slice::from_ref(&outer), at(3));
+        assert!(watch.seen.is_empty());
+        drop(watch);
+        let expected = [
+            ("inner", true, false),
+            ("outer", false, false),
+            ("outer", true, true),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(name, over, known)| (name.to_owned(), over, known))
+        );
     }
 
     #[test]

@@ -77,27 +77,25 @@ fn find(heard: &Receiver<Stall>, mut wanted: impl FnMut(&Stall) -> bool) -> Stal
 
 #[test]
 fn a_named_child_is_reported_while_it_is_stuck_and_when_it_is_over() {
-    let (watchdog, heard) = watch_named("named");
+    let (watchdog, heard) = watch_named("stuck named");
     let line = line!() + 2;
     let (stuck, heard) = run(async |g| {
-        let child = g.spawn_named("named", async {
-            // The second poll blocks. (The first may have been reported, if the machine was slow.)
-            checkpoint().await;
-            let stuck = find(&heard, |stall| !stall.is_over());
+        let child = g.spawn_named("stuck named", async {
+            let stuck = block(&heard);
+            assert!(!stuck.is_over());
             Ok::<_, headcount::JoinError>((stuck, heard))
         });
         child.await
     })
     .unwrap();
-    assert_eq!(stuck.name(), Some("named"));
+    assert_eq!(stuck.name(), Some("stuck named"));
     assert!(stuck.location().file().ends_with("watchdogs.rs"));
     assert_eq!(stuck.location().line(), line);
     assert!(stuck.duration() >= SOON && !stuck.is_known());
     // The group may return a little before the poll of its child does.
-    let over = find(&heard, |stall| {
-        stall.duration() >= stuck.duration() && stall.is_over()
-    });
-    assert!(over.is_known());
+    let over = block(&heard);
+    assert!(over.is_over() && over.is_known());
+    assert!(over.duration() >= stuck.duration());
     drop(watchdog);
     assert_eq!(
         heard.iter().count(),
@@ -120,11 +118,11 @@ fn a_child_without_a_name_is_reported_by_its_place() {
 
 #[test]
 fn the_body_of_a_run_is_reported() {
-    let (_watchdog, heard) = watch_named("body");
+    let (_watchdog, heard) = watch_named("stuck body");
     Options::new()
-        .name("body")
+        .name("stuck body")
         .run(async |_| {
-            assert_eq!(block(&heard).name(), Some("body"));
+            assert_eq!(block(&heard).name(), Some("stuck body"));
             Ok::<_, Infallible>(())
         })
         .unwrap();
@@ -149,9 +147,9 @@ fn the_body_of_a_run_in_a_blocking_closure_is_reported() {
 
 #[test]
 fn a_group_outside_of_any_boundary_is_reported() {
-    let (_watchdog, heard) = watch_named("bare");
-    let opening = Options::new().name("bare").group(async |_| {
-        assert_eq!(block(&heard).name(), Some("bare"));
+    let (_watchdog, heard) = watch_named("stuck bare");
+    let opening = Options::new().name("stuck bare").group(async |_| {
+        assert_eq!(block(&heard).name(), Some("stuck bare"));
         Ok::<_, Infallible>(())
     });
     block_on(opening).unwrap();
@@ -169,9 +167,9 @@ fn a_timeout_outside_of_any_boundary_is_reported_by_its_place() {
 /// The poll is that of the child.
 #[test]
 fn a_child_that_blocks_in_a_timeout_is_reported_by_its_name() {
-    let (_watchdog, heard) = watch_named("timed");
+    let (_watchdog, heard) = watch_named("stuck timed");
     run(async |g| {
-        g.spawn_named("timed", async move {
+        g.spawn_named("stuck timed", async move {
             drop(timeout(LIMIT, async move { block(&heard) }).await);
         });
         Ok::<_, Infallible>(())
@@ -181,10 +179,10 @@ fn a_child_that_blocks_in_a_timeout_is_reported_by_its_name() {
 
 #[test]
 fn a_supervised_child_is_reported() {
-    let (_watchdog, heard) = watch_named("supervised");
+    let (_watchdog, heard) = watch_named("stuck supervised");
     run(async |_| {
         supervise(async |s| {
-            let child = s.spawn_named("supervised", async move { Ok(block(&heard)) });
+            let child = s.spawn_named("stuck supervised", async move { Ok(block(&heard)) });
             child.await.map(drop).map_err(|_| "it ended")
         })
         .await
@@ -195,19 +193,19 @@ fn a_supervised_child_is_reported() {
 
 #[test]
 fn of_a_child_in_a_scope_and_the_task_around_it_the_child_is_blamed_alone() {
-    let (watchdog, heard) = watch_named("nested");
-    let (heard, before) = run(async |g| {
-        let around = g.spawn_named("nested around", async move {
+    let (watchdog, heard) = watch_named("stuck nested");
+    let (heard, before, unblocked) = run(async |g| {
+        let around = g.spawn_named("stuck nested around", async move {
             let opened = scope(async |s| {
-                let inside = s.spawn_named("nested inside", async move {
+                let inside = s.spawn_named("stuck nested inside", async move {
                     // The task around may be late by itself before this begins, if the machine is slow.
                     let mut before = 0;
                     let stuck = find(&heard, |stall| {
-                        before += usize::from(stall.name() == Some("nested around"));
-                        stall.name() == Some("nested inside")
+                        before += usize::from(stall.name() == Some("stuck nested around"));
+                        stall.name() == Some("stuck nested inside")
                     });
                     assert!(!stuck.is_over());
-                    Ok::<_, headcount::JoinError>((heard, before))
+                    Ok::<_, headcount::JoinError>((heard, before, Instant::now()))
                 });
                 inside.await
             });
@@ -217,10 +215,13 @@ fn of_a_child_in_a_scope_and_the_task_around_it_the_child_is_blamed_alone() {
     })
     .unwrap();
     let over = find(&heard, Stall::is_over);
-    assert_eq!(over.name(), Some("nested inside"));
+    assert_eq!(over.name(), Some("stuck nested inside"));
     drop(watchdog);
-    // If it was reported before, so is its end.
-    assert_eq!(heard.iter().count(), before, "who is around is excused");
+    let after = unblocked.elapsed();
+    // If it was reported before, so is its end. Otherwise it may be late by itself afterwards too.
+    for stall in heard.iter().skip(before) {
+        assert!(stall.duration() <= after, "{stall}, {after:?}");
+    }
 }
 
 /// Each has polled before the other blocks, so both are known by then.
@@ -255,7 +256,7 @@ fn two_threads_that_are_stuck_at_once_are_both_reported() {
 
 #[test]
 fn a_watchdog_that_ends_leaves_the_others_watching() {
-    let (watchdog, _) = watch_named("nobody");
+    let (watchdog, _) = watch_named("stuck nobody");
     let (_other, heard) = watch_named("still watched");
     drop(watchdog);
     run(async |g| {
@@ -270,12 +271,12 @@ fn a_destructor_that_blocks_is_reported() {
     struct Blocks(Receiver<Stall>);
     impl Drop for Blocks {
         fn drop(&mut self) {
-            assert_eq!(block(&self.0).name(), Some("destructor"));
+            assert_eq!(block(&self.0).name(), Some("stuck destructor"));
         }
     }
-    let (_watchdog, heard) = watch_named("destructor");
+    let (_watchdog, heard) = watch_named("stuck destructor");
     run(async |g| {
-        let child = g.spawn_named("destructor", async {
+        let child = g.spawn_named("stuck destructor", async {
             let _blocks = Blocks(heard);
             std::future::pending::<()>().await;
         });
@@ -293,10 +294,10 @@ fn nothing_below_the_threshold_is_reported() {
     let patient = Dog(Some(watch(Duration::from_secs(3600), move |_| {
         _ = tell.send(());
     })));
-    let (_watchdog, soon) = watch_named("patient");
+    let (_watchdog, soon) = watch_named("stuck patient");
     run(async |g| {
         // Longer than another watchdog allows.
-        g.spawn_named("patient", async move { drop(block(&soon)) });
+        g.spawn_named("stuck patient", async move { drop(block(&soon)) });
         Ok::<_, Infallible>(())
     })
     .unwrap();
@@ -308,13 +309,13 @@ fn nothing_below_the_threshold_is_reported() {
 fn a_report_that_panics_does_not_end_the_watch() {
     let (tell, heard) = channel::<()>();
     let _watchdog = Dog(Some(watch(SOON, move |stall| {
-        if stall.name() == Some("panicking") {
+        if stall.name() == Some("stuck panicking") {
             _ = tell.send(());
             panic!("in a report");
         }
     })));
     run(async |g| {
-        g.spawn_named("panicking", async move {
+        g.spawn_named("stuck panicking", async move {
             heard.recv_timeout(LIMIT).expect("the first report");
             checkpoint().await;
             // That of the end of the first poll has panicked too, or comes now.
@@ -330,14 +331,14 @@ fn a_report_may_drop_its_own_watchdog() {
     let (give, take) = channel::<Watchdog>();
     let (tell, heard): (Sender<()>, _) = channel();
     let watchdog = watch(SOON, move |stall| {
-        if stall.name() == Some("drops") {
+        if stall.name() == Some("stuck drops") {
             drop(take.try_recv());
             _ = tell.send(());
         }
     });
     give.send(watchdog).unwrap();
     let heard = run(async |g| {
-        let child = g.spawn_named("drops", async move {
+        let child = g.spawn_named("stuck drops", async move {
             heard.recv_timeout(LIMIT).expect("a report");
             Ok::<_, headcount::JoinError>(heard)
         });
@@ -360,16 +361,16 @@ fn a_threshold_of_zero_is_refused() {
 
 #[test]
 fn a_stall_says_who_where_and_how_long() {
-    let (_watchdog, heard) = watch_named("says");
+    let (_watchdog, heard) = watch_named("stuck says");
     let text = run(async |g| {
-        let child = g.spawn_named("says", async move {
+        let child = g.spawn_named("stuck says", async move {
             Ok::<_, headcount::JoinError>(block(&heard).to_string())
         });
         child.await
     })
     .unwrap();
     assert!(
-        text.starts_with("task `says` (tests/it/watchdogs.rs:"),
+        text.starts_with("task `stuck says` (tests/it/watchdogs.rs:"),
         "{text}"
     );
     assert!(text.contains(") blocks its thread for "), "{text}");
@@ -377,10 +378,10 @@ fn a_stall_says_who_where_and_how_long() {
 
 #[test]
 fn polls_are_watched_in_a_simulation_too() {
-    let (_watchdog, heard) = watch_named("simulated");
+    let (_watchdog, heard) = watch_named("stuck simulated");
     headcount::testing::Sim::new(0).run(async {
         let opening = pin!(group(async |g| {
-            g.spawn_named("simulated", async move { drop(block(&heard)) });
+            g.spawn_named("stuck simulated", async move { drop(block(&heard)) });
             Ok::<_, Infallible>(())
         }));
         opening.await.unwrap();
