@@ -1,8 +1,8 @@
 //! Makes programs out of choices, wherever those come from.
 
 use super::grammar::{
-    Act, Block, Blocking, Ends, Enter, Fate, Open, Opener, Program, Release, Spawn, Start, Ticks,
-    Way,
+    Act, Block, Blocking, Ends, Enter, Fate, Map, Open, Opener, Program, Release, Spawn, Start,
+    Ticks, Way,
 };
 
 /// A source of choices.
@@ -103,7 +103,7 @@ impl<C: Choose> Maker<'_, C> {
 
     /// Anything.
     fn any(&mut self, depth: u32) -> Act {
-        match self.below(16) {
+        match self.below(17) {
             0 if depth > 0 => Act::Race(self.ticks(), self.block(depth - 1)),
             1 if depth > 0 => Act::Forget(self.ticks(), self.block(depth - 1)),
             2 if depth > 0 => Act::Start(Start {
@@ -119,6 +119,7 @@ impl<C: Choose> Maker<'_, C> {
             }),
             4 => Act::Bomb,
             5 => Act::Heed(self.ticks()),
+            16 if depth > 0 => Act::Map(self.map(depth - 1)),
             _ => self.known(depth),
         }
     }
@@ -175,6 +176,29 @@ impl<C: Choose> Maker<'_, C> {
                 up: self.up(),
                 grace: self.ticks(),
             },
+        }
+    }
+
+    fn map(&mut self, depth: u32) -> Map {
+        let mut items = Vec::new();
+        for _ in 0..=self.below(6) {
+            if self.budget == 0 {
+                break;
+            }
+            self.budget -= 1;
+            // One that is ready at once may share a task.
+            let block = match self.below(3) {
+                0 => Block::default(),
+                _ => self.block(depth),
+            };
+            items.push(Act::Item(block));
+        }
+        Map {
+            limit: 1 + self.below(4) as u8,
+            in_order: self.one_in(3),
+            takes: self.one_in(4).then(|| self.below(4) as u8),
+            bomb: self.one_in(10),
+            block: Block::of(items),
         }
     }
 

@@ -16,7 +16,7 @@ pub type Ticks = u8;
 pub const ROOT: Id = 0;
 
 /// The other thing that a step starts: the `run` in a blocking closure, the caller's side of a
-/// `start`, the release of a `bracket`.
+/// `start`, the release of a `bracket`, the stream of a map.
 pub fn second(id: Id) -> Id {
     id + 1
 }
@@ -77,6 +77,9 @@ pub enum Act {
     Race(Ticks, Block),
     /// The same, and forgets it half-way.
     Forget(Ticks, Block),
+    Map(Map),
+    /// An item of the map around. (It has no other place.)
+    Item(Block),
     Spawn(Spawn),
     Blocking(Blocking),
     Start(Start),
@@ -129,6 +132,32 @@ pub struct Enter {
     /// Cancelled before it is entered.
     pub early: bool,
     pub block: Block,
+}
+
+/// A `map_concurrent`, whose outputs are read one after the other until one is an error, or until the
+/// stream is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Map {
+    pub limit: u8,
+    pub in_order: bool,
+    /// It is dropped after so many outputs.
+    pub takes: Option<u8>,
+    /// The destructor of each output panics.
+    pub bomb: bool,
+    /// Its items.
+    pub block: Block,
+}
+
+impl Map {
+    pub fn items(&self) -> impl Iterator<Item = (Id, &Block)> {
+        self.block
+            .steps()
+            .iter()
+            .filter_map(|step| match &step.act {
+                Act::Item(block) => Some((step.id, block)),
+                _ => None,
+            })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +231,8 @@ macro_rules! inside {
             | Act::Bracket { block, .. }
             | Act::Race(_, block)
             | Act::Forget(_, block)
+            | Act::Map(Map { block, .. })
+            | Act::Item(block)
             | Act::Spawn(Spawn { block, .. })
             | Act::Start(Start { block, .. }) => Some(block),
             Act::Blocking(blocking) => blocking.run.$as_ref(),

@@ -3,6 +3,7 @@
 mod boundaries;
 mod children;
 mod closures;
+mod maps;
 mod releases;
 
 #[cfg(not(shuttle))]
@@ -72,7 +73,10 @@ pub async fn execute(program: Program, pace: Pace, ledger: Ledger) {
 /// How long so many ticks of a step are: with `exact`, longer by a fraction of its own.
 pub fn lasting(id: Id, ticks: u8, exact: bool) -> Duration {
     let whole = Duration::from_millis(ticks.into());
-    let mixed = id.wrapping_add(1).wrapping_mul(0x9e37_79b1) >> 13;
+    // So mixed that no sums of some are those of others.
+    let mut mixed = id.wrapping_add(1).wrapping_mul(0x9e37_79b1);
+    mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca6b);
+    mixed = (mixed ^ (mixed >> 13)) >> 13;
     match exact {
         true => whole + Duration::from_nanos(mixed.into()),
         false => whole,
@@ -242,6 +246,8 @@ impl Env {
                     std::mem::forget(loser);
                 }
             }
+            Act::Map(map) => self.map(id, map).await?,
+            Act::Item(_) => {}
             Act::Spawn(spawn) => self.spawn(id, spawn, stack).await,
             Act::Blocking(blocking) => self.block(id, blocking, stack),
             Act::Start(start) => self.start(id, start).await,

@@ -39,6 +39,10 @@ fn blocks(block: &Block, found: &mut dyn FnMut(Block)) {
         if let Some(inside) = step.act.block() {
             found(replaced(n, inside.steps().to_vec()));
         }
+        if let Act::Map(map) = &step.act {
+            let items = map.items().flat_map(|(_, block)| block.steps());
+            found(replaced(n, items.cloned().collect()));
+        }
     }
     for (n, step) in steps.iter().enumerate() {
         let changed = |act| replaced(n, vec![Step { id: step.id, act }]);
@@ -83,6 +87,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Open(open) => open.opener = Opener::Group,
         Act::Spawn(spawn) => spawn.way = Way::Plain,
         Act::Enter(enter) => enter.early = false,
+        Act::Map(map) => map.in_order = false,
         Act::Blocking(blocking) => blocking.run = None,
         Act::CancelGroup { thread, .. } | Act::CancelScope { thread, .. } => *thread = false,
         Act::Defer(release) | Act::Bracket { release, .. } => release.nested = false,
@@ -92,6 +97,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Open(open) => open.propagate = false,
         Act::Spawn(spawn) => spawn.fate = Fate::Dropped,
         Act::Enter(enter) => enter.shielded = false,
+        Act::Map(map) => map.takes = None,
         Act::Blocking(blocking) => blocking.asks = 0,
         Act::Defer(release) | Act::Bracket { release, .. } => release.ends = Ends::Well,
         _ => {}
@@ -101,6 +107,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Start(start) => start.up = 0,
         Act::Blocking(blocking) => blocking.up = 0,
         Act::Enter(enter) => enter.timeout = None,
+        Act::Map(map) => map.limit = 1,
         Act::CancelGroup { up, .. }
         | Act::CancelScope { up, .. }
         | Act::Deadline { up, .. }
@@ -114,6 +121,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Timeout(ticks, _) | Act::Race(ticks, _) | Act::Forget(ticks, _) => *ticks = 1,
         Act::Start(start) => start.sends_after = 0,
         Act::Spawn(spawn) => spawn.bomb = false,
+        Act::Map(map) => map.bomb = false,
         _ => {}
     });
 }

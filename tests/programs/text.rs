@@ -46,7 +46,7 @@ fn inside(f: &mut Formatter<'_>, block: &Block, depth: usize) -> fmt::Result {
             Some(block) => {
                 write!(f, "{before}{{ // {}", step.id)?;
                 inside(f, block, depth + 1)?;
-                writeln!(f, "{:1$}}}{after};", "", depth * 4)?;
+                writeln!(f, "}}{after};")?;
             }
             None => writeln!(f, "{before}{after}; // {}", step.id)?,
         }
@@ -97,6 +97,19 @@ fn around(act: &Act) -> (String, String) {
             format!("select(sleep({ticks}), async "),
             ").await /* forgets it */",
         ),
+        Act::Map(map) => {
+            let mut after = String::from("])");
+            if map.in_order {
+                after.push_str(".in_order()");
+            }
+            if let Some(takes) = map.takes {
+                after.push_str(&format!(".take({takes})"));
+            }
+            after.push_str(" /* reads it */?");
+            let bomb = if map.bomb { " as PanicOnDrop" } else { "" };
+            return (format!("map_concurrent({}{bomb}, [", map.limit), after);
+        }
+        Act::Item(_) => ("async ".into(), ""),
         Act::Spawn(spawn) => {
             let method = match spawn.way {
                 Way::Plain => "spawn",

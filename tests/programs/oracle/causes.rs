@@ -31,6 +31,10 @@ impl Causes {
                 Event::Requested(whom, by) => {
                     causes.add(whom, index, Reason::Explicit(Some(by)), true);
                 }
+                Event::Ready(id, Ending::Panic(_)) if story.shape.site(id).kind == Kind::Item => {
+                    let stream = story.shape.site(id).parent.expect("it is that of a map");
+                    causes.add(stream, index, Reason::SiblingFailed, true);
+                }
                 Event::Ready(id, Ending::Error(_) | Ending::Panic(_)) => {
                     let Some(group) = story.shape.group_of(id) else {
                         continue;

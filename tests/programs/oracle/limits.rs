@@ -8,10 +8,12 @@ use super::{Complaints, shape::Kind, story::Story};
 
 pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
     for (&group, site) in &story.shape.sites {
-        let Kind::Group {
-            limit: Some(limit), ..
-        } = site.kind
-        else {
+        let limit = match site.kind {
+            Kind::Group { limit, .. } => limit,
+            Kind::Map { limit, .. } => Some(limit),
+            _ => None,
+        };
+        let Some(limit) = limit else {
             continue;
         };
         let children = story.shape.sites.iter();

@@ -76,6 +76,7 @@ fn fits(
         }
         // Where a panic came from is a matter of reports.
         (_, Outcome::Panicked(_)) => true,
+        (Kind::Map { in_order, .. }, Outcome::Value) => gave_all(story, id, in_order),
         (Kind::Group { .. }, Outcome::Value) => {
             inside == Some(Ending::Value) && !has_failed(story, id, index)
         }
@@ -111,6 +112,21 @@ fn fits(
         }
         _ => false,
     }
+}
+
+/// Has the stream given the output of each item, in the order of the items if it is to?
+fn gave_all(story: &Story<'_>, stream: Id, in_order: bool) -> bool {
+    let given = story.entries.iter().filter_map(|entry| match entry.event {
+        Event::Joined(id, _) if story.shape.site(id).parent == Some(stream) => Some(id),
+        _ => None,
+    });
+    let mut given: Vec<Id> = given.collect();
+    if !in_order {
+        given.sort();
+    }
+    let sites = story.shape.sites.iter();
+    let items = sites.filter(|(_, site)| site.parent == Some(stream));
+    given.iter().eq(items.map(|(id, _)| id))
 }
 
 /// Did a child, or the body, fail before the group returned? (A supervised child's failure belongs to

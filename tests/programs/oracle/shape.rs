@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::programs::grammar::{Act, Block, Id, Open, Opener, Program, ROOT, Ticks, Way, second};
+use crate::programs::grammar::{
+    Act, Block, Id, Map, Open, Opener, Program, ROOT, Ticks, Way, second,
+};
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +28,20 @@ pub enum Kind {
     Bracket,
     /// The caller's side of a `start`.
     StartCall,
+    /// The stream of a `map_concurrent`.
+    Map {
+        limit: u8,
+        in_order: bool,
+    },
     Child {
         daemon: bool,
     },
     StartedChild,
     Closure,
+    /// Of a map.
+    Item,
     Release,
-    /// A block that a foreign combinator polls. It is no boundary.
+    /// A block that a foreign combinator polls, or the code that reads a map. It is no boundary.
     Foreign,
 }
 
@@ -49,7 +58,7 @@ impl Kind {
     pub fn is_child(self) -> bool {
         matches!(
             self,
-            Kind::Child { .. } | Kind::StartedChild | Kind::Closure
+            Kind::Child { .. } | Kind::StartedChild | Kind::Closure | Kind::Item
         )
     }
 
@@ -60,10 +69,12 @@ impl Kind {
             | Kind::Scope { .. }
             | Kind::Shield
             | Kind::Bracket
-            | Kind::StartCall => true,
+            | Kind::StartCall
+            | Kind::Map { .. } => true,
             Kind::Child { .. }
             | Kind::StartedChild
             | Kind::Closure
+            | Kind::Item
             | Kind::Release
             | Kind::Foreign => false,
         }
@@ -153,6 +164,8 @@ impl Shape {
     pub fn group_of(&self, id: Id) -> Option<Id> {
         match self.site(id).kind {
             Kind::Group { .. } => Some(id),
+            // Its error is a value.
+            Kind::Item => None,
             kind if kind.is_child() => self.site(id).parent,
             _ => None,
         }
@@ -206,6 +219,29 @@ impl Shape {
         self.add(id, Kind::Release, boundary, code, Some(code));
     }
 
+    fn map(&mut self, id: Id, map: &Map, place: &Place) {
+        let stream = second(id);
+        let kind = Kind::Map {
+            limit: map.limit,
+            in_order: map.in_order,
+        };
+        self.add(
+            id,
+            Kind::Foreign,
+            place.boundary,
+            place.code,
+            Some(place.code),
+        );
+        self.add(stream, kind, place.boundary, id, Some(id));
+        for (item, block) in map.items() {
+            self.steps.insert(item, (stream, id));
+            self.add(item, Kind::Item, stream, id, None);
+            let mut inside = place.clone();
+            (inside.code, inside.boundary) = (item, item);
+            self.block(block, &inside);
+        }
+    }
+
     fn step(&mut self, id: Id, act: &Act, place: &Place) {
         self.steps.insert(id, (place.boundary, place.code));
         match act {
@@ -235,6 +271,7 @@ impl Shape {
                 inside.code = id;
                 self.block(block, &inside);
             }
+            Act::Map(map) => self.map(id, map, place),
             Act::Spawn(spawn) => {
                 let daemon = spawn.way == Way::Daemon;
                 self.child(id, Kind::Child { daemon }, spawn.up, &spawn.block, place);

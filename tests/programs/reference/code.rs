@@ -224,7 +224,9 @@ impl World {
             | Act::Race(..)
             | Act::Forget(..)
             | Act::Blocking(_)
-            | Act::Start(_) => return Err(Unknown),
+            | Act::Start(_)
+            | Act::Map(_)
+            | Act::Item(_) => return Err(Unknown),
         }
         Ok(End::Value)
     }

@@ -2,6 +2,7 @@
 
 mod cancelling;
 mod lifetimes;
+mod maps;
 mod releases;
 mod results;
 mod timing;

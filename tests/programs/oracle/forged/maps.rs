@@ -1,0 +1,90 @@
+//! What a `map_concurrent` gives and when, and what its items may do.
+
+use super::{add, after, complains, is_return, place};
+use crate::programs::{
+    grammar::{Act, Block, Map, Program},
+    ledger::{Ending, Event, Joined, Outcome},
+};
+
+/// A map (2) with these items, the first of which is 4, and its stream (3).
+fn mapped(limit: u8, items: [Vec<Act>; 2]) -> Program {
+    let items = items.map(|acts| Act::Item(Block::of(acts)));
+    let map = Act::Map(Map {
+        limit,
+        in_order: true,
+        takes: None,
+        bomb: false,
+        block: Block::of(items.into()),
+    });
+    Program::new(true, Block::of(vec![map]))
+}
+
+/// Of items 4, which sleeps (6), and 8.
+fn sleeping(limit: u8) -> Program {
+    mapped(limit, [vec![Act::Sleep(1)], vec![]])
+}
+
+#[test]
+fn a_map_that_keeps_an_output_is_noticed() {
+    let expected = "3 returned Value";
+    complains(&sleeping(2), expected, |entries| {
+        let at = place(entries, |e| e == Event::Joined(8, Joined::Value));
+        entries.remove(at);
+    });
+}
+
+#[test]
+fn a_map_that_gives_outputs_out_of_order_is_noticed() {
+    let expected = "3 returned Value";
+    complains(&sleeping(2), expected, |entries| {
+        let first = Event::Joined(4, Joined::Value);
+        after(entries, first, |e| e == Event::Joined(8, Joined::Value));
+    });
+}
+
+#[test]
+fn a_map_with_more_items_at_a_time_than_it_may_have_is_noticed() {
+    let expected = "2 children of 3 live, of at most 1";
+    complains(&sleeping(1), expected, |entries| {
+        after(entries, Event::Ready(4, Ending::Value), |e| {
+            e == Event::Polled(8)
+        });
+    });
+}
+
+#[test]
+fn a_map_that_returns_before_an_item_is_dropped_is_noticed() {
+    complains(
+        &sleeping(2),
+        "Dropped(4) after the return of 3",
+        |entries| {
+            after(entries, Event::Dropped(4), is_return(3));
+        },
+    );
+}
+
+#[test]
+fn an_item_that_begins_when_another_has_panicked_is_noticed() {
+    let program = mapped(1, [vec![Act::Panic], vec![]]);
+    let expected = "8 was polled for the first time after Ready(4";
+    complains(&program, expected, |entries| {
+        add(entries, Event::Polled(8), |e| {
+            matches!(e, Event::Ready(4, _))
+        });
+    });
+}
+
+#[test]
+fn a_map_whose_panic_is_lost_is_noticed() {
+    let program = mapped(1, [vec![Act::Panic], vec![]]);
+    complains(&program, "Panic(6) was not reported", |entries| {
+        let is_report = |e| matches!(e, Event::Reported(..));
+        let at = place(entries, is_report);
+        entries.remove(at);
+        assert!(
+            entries
+                .iter()
+                .any(|e| e.event == Event::Returned(3, Outcome::Panicked(6)))
+        );
+    });
+}
