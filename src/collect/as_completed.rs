@@ -17,7 +17,7 @@ use crate::{
     error::TaskError,
     kernel::atomic::Lock,
     spawning,
-    supervise::{Supervisor, supervise},
+    supervise::{SupervisedHandle, Supervisor, supervise},
 };
 
 /// The outcomes of many futures in the order in which they end. Made by [`as_completed`].
@@ -29,8 +29,9 @@ pub struct AsCompleted<T, E> {
 
 /// What the hidden group and the stream share.
 struct Desk<T, E> {
-    /// Only within a poll of the stream: so no outcome is lost when the stream is dropped.
-    outcome: Option<Result<T, TaskError<E>>>,
+    /// Of a child that has ended; only within a poll of the stream. It is read when the group has been polled:
+    /// if that panics, a handle that is dropped unread loses nothing.
+    ended: Option<SupervisedHandle<T, E>>,
     /// How many are still to come.
     left: usize,
 }
@@ -81,17 +82,23 @@ where
     let caller = Location::caller();
     let futures: Vec<F> = futures.into_iter().collect();
     let desk = Arc::new(Lock::new(Desk {
-        outcome: None,
+        ended: None,
         left: futures.len(),
     }));
     let giver = desk.clone();
     let opening = supervise(async move |s: Supervisor<E>| {
-        let spawn = |future| s.spawn_as(spawning::info(None, caller), future);
+        let spawn = |future| {
+            let handle = s.spawn_as(spawning::info(None, caller), future);
+            async move {
+                poll_fn(|cx| handle.poll_failed(cx)).await;
+                handle
+            }
+        };
         let mut living: FuturesUnordered<_> = futures.into_iter().map(spawn).collect();
-        while let Some(outcome) = living.next().await {
-            giver.lock().outcome = Some(outcome);
+        while let Some(handle) = living.next().await {
+            giver.lock().ended = Some(handle);
             // The stream takes it as soon as this is pending, and polls it again for the next.
-            poll_fn(|_| match giver.lock().outcome {
+            poll_fn(|_| match giver.lock().ended {
                 Some(_) => Poll::Pending,
                 None => Poll::Ready(()),
             })
@@ -116,14 +123,14 @@ impl<T, E> Stream for AsCompleted<T, E> {
             return Poll::Ready(None);
         };
         let ended = ending.as_mut().poll(cx);
-        let outcome = {
+        let handle = {
             let mut desk = self.desk.lock();
-            let outcome = desk.outcome.take();
-            desk.left -= usize::from(outcome.is_some());
-            outcome
+            let handle = desk.ended.take();
+            desk.left -= usize::from(handle.is_some());
+            handle
         };
-        if outcome.is_some() {
-            return Poll::Ready(outcome);
+        if let Some(handle) = handle {
+            return Poll::Ready(handle.try_take());
         }
         ready!(ended);
         self.ending = None;

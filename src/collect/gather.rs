@@ -7,15 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
-
+use super::wait::{self, ReturnWhen};
 use crate::{
     error::{GroupError, TaskError},
     group::{TaskGroup, group},
     hidden::{pass_on, without_value},
     kernel::{atomic::Lock, ledger::Ask},
     spawning,
-    supervise::{Supervisor, supervise},
+    supervise::{SupervisedHandle, Supervisor, supervise},
 };
 
 /// Runs the futures in parallel and returns their values in the order of the input. The first failure
@@ -94,7 +93,8 @@ where
 ///
 /// # Cancel safety
 ///
-/// Dropped, it cancels the futures, and the boundary around waits for them. The outcomes are lost.
+/// Dropped, it cancels the futures, and the boundary around waits for them. What had failed until then becomes
+/// [`cleanup_failures`](crate::GroupError::cleanup_failures) there.
 #[track_caller]
 pub fn gather_settled<I, F, T, E>(futures: I) -> impl Future<Output = Vec<Result<T, TaskError<E>>>>
 where
@@ -105,31 +105,33 @@ where
 {
     let caller = Location::caller();
     let futures: Vec<F> = futures.into_iter().collect();
-    let empty: Vec<Option<_>> = futures.iter().map(|_| None).collect();
-    let settled = Arc::new(Lock::new(empty));
-    let places = settled.clone();
+    let place = Arc::new(Lock::new(None));
+    let handles = place.clone();
     let ended = supervise(async move |s: Supervisor<E>| {
-        let spawn = |(place, future)| {
-            let handle = s.spawn_as(spawning::info(None, caller), future);
-            async move { (place, handle.await) }
-        };
-        let mut living: FuturesUnordered<_> = futures.into_iter().enumerate().map(spawn).collect();
-        while let Some((place, outcome)) = living.next().await {
-            places.lock()[place] = Some(outcome);
-        }
+        let spawn = |future| s.spawn_as(spawning::info(None, caller), future);
+        // Not collected, as above.
+        let mut handles = Vec::with_capacity(futures.len());
+        handles.extend(futures.into_iter().map(spawn));
+        wait::ended(&handles, ReturnWhen::AllCompleted).await;
+        // They are read when the group has returned: whatever ends this before, a handle that is dropped
+        // unread loses nothing.
+        *place.lock() = Some(handles);
         Ok(())
     });
     async move {
         let ended = ended.await;
-        let settled = std::mem::take(&mut *settled.lock());
-        match ended {
-            Err(error) if settled.iter().any(Option::is_none) => {
-                without_value("gather_settled", error).await
+        let handles = handles.lock().take();
+        let handles = match (handles, ended) {
+            (Some(handles), Ok(())) => handles,
+            // A release failed.
+            (Some(handles), Err(error)) => {
+                pass_on(error);
+                handles
             }
-            // A release that failed.
-            Err(error) => pass_on(error),
-            Ok(()) => {}
-        }
-        settled.into_iter().flatten().collect()
+            (None, Err(error)) => without_value("gather_settled", error).await,
+            (None, Ok(())) => unreachable!("the body has put them there before it returned"),
+        };
+        let outcome = |handle: SupervisedHandle<T, E>| handle.try_take().expect("all have ended");
+        handles.into_iter().map(outcome).collect()
     }
 }

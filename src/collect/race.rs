@@ -1,6 +1,12 @@
 //! The first of many.
 
-use std::{convert::Infallible, fmt, future::Future, panic::Location, sync::Arc};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, pending},
+    panic::Location,
+    sync::Arc,
+};
 
 use futures_util::FutureExt;
 
@@ -9,7 +15,7 @@ use crate::{
     error::{Failure, GroupError},
     group::{TaskGroup, group},
     hidden::{pass_on, without_value},
-    kernel::{atomic::Lock, ledger::Ask},
+    kernel::{atomic::Lock, context, ledger::Ask},
     spawning,
 };
 
@@ -45,6 +51,11 @@ where
             let (shared, line) = (shared.clone(), g.clone());
             let entrant = future.map(move |outcome| arrive(&shared, &line, caller, outcome));
             drop(g.spawn_as(spawning::info(None, caller), Ask::Queue, entrant));
+        }
+        let has_winner = || shared.lock().winner.is_some();
+        if context::is_cancelled() && !has_winner() {
+            // Not by the winner, so some may have been refused: this body is dropped here.
+            pending::<()>().await;
         }
         Ok(())
     })

@@ -50,6 +50,23 @@ pub async fn wait<T, E>(
     handles: Vec<SupervisedHandle<T, E>>,
     until: ReturnWhen,
 ) -> (Vec<Result<T, TaskError<E>>>, Vec<SupervisedHandle<T, E>>) {
+    ended(&handles, until).await;
+    // Before any outcome is taken, which the panic would lose.
+    if handles.iter().any(SupervisedHandle::is_spent) {
+        spent();
+    }
+    let (mut done, mut pending) = (Vec::new(), Vec::new());
+    for handle in handles {
+        match handle.try_take() {
+            Some(outcome) => done.push(outcome),
+            None => pending.push(handle),
+        }
+    }
+    (done, pending)
+}
+
+/// As [`wait`], but takes no outcome.
+pub(super) async fn ended<T, E>(handles: &[SupervisedHandle<T, E>], until: ReturnWhen) {
     let mut ends: FuturesUnordered<_> = handles
         .iter()
         .map(|handle| poll_fn(move |cx| handle.poll_failed(cx)))
@@ -64,17 +81,4 @@ pub async fn wait<T, E>(
             break;
         }
     }
-    drop(ends);
-    // Before any outcome is taken, which the panic would lose.
-    if handles.iter().any(SupervisedHandle::is_spent) {
-        spent();
-    }
-    let (mut done, mut pending) = (Vec::new(), Vec::new());
-    for handle in handles {
-        match handle.try_take() {
-            Some(outcome) => done.push(outcome),
-            None => pending.push(handle),
-        }
-    }
-    (done, pending)
 }

@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 
+use futures_util::StreamExt;
 use headcount::{
-    Options, ReturnWhen, gather, gather_settled, group, race, race_ok, supervise, time::sleep,
-    timeout, wait,
+    Options, ReturnWhen, as_completed, gather, gather_settled, group, map_concurrent, race,
+    race_ok, supervise, time::sleep, timeout, wait,
 };
 
 use crate::support::{Ledger, Named, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
@@ -36,6 +37,57 @@ fn collecting_under_a_timeout_joins_everybody_and_does_not_resume() {
             (3_000, "entrant cut"),
             (4_000, "entrant cut"),
         ]);
+    });
+}
+
+/// Nobody was let in, so nobody has won, and no outcome is there; nor does the code go on.
+#[test]
+fn code_that_is_cancelled_already_gets_no_answer_from_futures_that_never_begin() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        for way in 0..6 {
+            let ledger = ledger.clone();
+            let cancelled = group(async move |g| {
+                let around = g.clone();
+                let child = g.spawn(async move {
+                    around.cancel();
+                    let futures = [async { ok(1) }];
+                    match way {
+                        0 => drop(race(futures).await),
+                        1 => drop(race_ok(futures).await),
+                        2 => drop(gather(futures).await),
+                        3 => drop(gather_settled(futures).await),
+                        4 => drop(as_completed(futures).next().await),
+                        _ => drop(map_concurrent(futures, 1, |it| it).next().await),
+                    }
+                    ledger.note(format!("{way} went on"));
+                    done()
+                });
+                drop(child.await);
+                done()
+            });
+            assert!(cancelled.await.unwrap_err().is_cancelled());
+        }
+        ledger.expect(&[]);
+    });
+}
+
+/// Rule 15: an outcome that nobody was given is not lost with who waited for the others.
+#[test]
+fn a_failure_that_a_dropped_gather_settled_had_not_given_climbs() {
+    sim(SEEDS, || async {
+        let error = group(async |_| {
+            let failing = (0..2).map(|n| async move {
+                sleep(secs(n * 60)).await;
+                Err::<(), _>(Oops("early"))
+            });
+            assert!(timeout(secs(1), gather_settled(failing)).await.is_err());
+            done()
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(error.cleanup_failures().len(), 1);
+        let text = error.cleanup_failures()[0].to_string();
+        assert!(text.contains("early"), "{text}");
     });
 }
 

@@ -1,8 +1,8 @@
 //! Makes programs out of choices, wherever those come from.
 
 use super::grammar::{
-    Act, Block, Blocking, Ends, Enter, Fate, Map, Open, Opener, Program, Release, Spawn, Start,
-    Ticks, Way,
+    Act, All, Block, Blocking, Ends, Enter, Fate, Many, Open, Opener, Program, Release, Spawn,
+    Start, Ticks, Way,
 };
 
 /// A source of choices.
@@ -119,7 +119,7 @@ impl<C: Choose> Maker<'_, C> {
             }),
             4 => Act::Bomb,
             5 => Act::Heed(self.ticks()),
-            16 if depth > 0 => Act::Map(self.map(depth - 1)),
+            16 if depth > 0 => Act::Many(self.many(depth - 1)),
             _ => self.known(depth),
         }
     }
@@ -179,7 +179,7 @@ impl<C: Choose> Maker<'_, C> {
         }
     }
 
-    fn map(&mut self, depth: u32) -> Map {
+    fn many(&mut self, depth: u32) -> Many {
         let mut items = Vec::new();
         for _ in 0..=self.below(6) {
             if self.budget == 0 {
@@ -193,11 +193,21 @@ impl<C: Choose> Maker<'_, C> {
             };
             items.push(Act::Item(block));
         }
-        Map {
-            limit: 1 + self.below(4) as u8,
-            in_order: self.one_in(3),
-            takes: self.one_in(4).then(|| self.below(4) as u8),
-            bomb: self.one_in(10),
+        let way = match self.below(8) {
+            0..=3 => All::Mapped {
+                limit: 1 + self.below(4) as u8,
+                in_order: self.one_in(3),
+            },
+            4..=5 => All::Completed,
+            6 => All::Settled,
+            _ => All::Raced,
+        };
+        // Of what was given at once, a panic would lose the rest.
+        let at_once = way == All::Settled;
+        Many {
+            way,
+            takes: (!at_once && self.one_in(4)).then(|| self.below(4) as u8),
+            bomb: !at_once && self.one_in(10),
             block: Block::of(items),
         }
     }

@@ -16,7 +16,7 @@ pub type Ticks = u8;
 pub const ROOT: Id = 0;
 
 /// The other thing that a step starts: the `run` in a blocking closure, the caller's side of a
-/// `start`, the release of a `bracket`, the stream of a map.
+/// `start`, the release of a `bracket`, the boundary of many.
 pub fn second(id: Id) -> Id {
     id + 1
 }
@@ -77,8 +77,8 @@ pub enum Act {
     Race(Ticks, Block),
     /// The same, and forgets it half-way.
     Forget(Ticks, Block),
-    Map(Map),
-    /// An item of the map around. (It has no other place.)
+    Many(Many),
+    /// One of many. (It has no other place.)
     Item(Block),
     Spawn(Spawn),
     Blocking(Blocking),
@@ -134,21 +134,38 @@ pub struct Enter {
     pub block: Block,
 }
 
-/// A `map_concurrent`, whose outputs are read one after the other until one is an error, or until the
-/// stream is dropped.
+/// Many futures at once, whose outputs are read one after the other: all, or until they are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Map {
-    pub limit: u8,
-    pub in_order: bool,
-    /// It is dropped after so many outputs.
+pub struct Many {
+    pub way: All,
+    /// They are dropped after so many outputs.
     pub takes: Option<u8>,
     /// The destructor of each output panics.
     pub bomb: bool,
-    /// Its items.
+    /// The items.
     pub block: Block,
 }
 
-impl Map {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum All {
+    /// By `map_concurrent`. The error of an item is a value, with which the reading ends.
+    Mapped { limit: u8, in_order: bool },
+    /// By `as_completed`.
+    Completed,
+    /// By `gather_settled`.
+    Settled,
+    /// By `race`, which gives one output.
+    Raced,
+}
+
+impl All {
+    /// The failure or panic of an item is its outcome, and touches no other.
+    pub fn is_supervised(self) -> bool {
+        matches!(self, All::Completed | All::Settled)
+    }
+}
+
+impl Many {
     pub fn items(&self) -> impl Iterator<Item = (Id, &Block)> {
         self.block
             .steps()
@@ -231,7 +248,7 @@ macro_rules! inside {
             | Act::Bracket { block, .. }
             | Act::Race(_, block)
             | Act::Forget(_, block)
-            | Act::Map(Map { block, .. })
+            | Act::Many(Many { block, .. })
             | Act::Item(block)
             | Act::Spawn(Spawn { block, .. })
             | Act::Start(Start { block, .. }) => Some(block),

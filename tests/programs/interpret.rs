@@ -3,7 +3,7 @@
 mod boundaries;
 mod children;
 mod closures;
-mod maps;
+mod many;
 mod releases;
 
 #[cfg(not(shuttle))]
@@ -246,7 +246,7 @@ impl Env {
                     std::mem::forget(loser);
                 }
             }
-            Act::Map(map) => self.map(id, map).await?,
+            Act::Many(many) => self.many(id, many).await?,
             Act::Item(_) => {}
             Act::Spawn(spawn) => self.spawn(id, spawn, stack).await,
             Act::Blocking(blocking) => self.block(id, blocking, stack),

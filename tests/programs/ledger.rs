@@ -82,7 +82,10 @@ impl Reason {
     pub fn of(reason: &CancelReason) -> Self {
         let message = reason.message.as_deref();
         match reason.kind {
-            CancelKind::Explicit => Reason::Explicit(message.map(|by| by.parse().unwrap())),
+            CancelKind::Explicit => Reason::Explicit(match message {
+                Some("the race has a winner") => None,
+                message => message.map(|by| by.parse().unwrap()),
+            }),
             CancelKind::Deadline => Reason::Deadline,
             CancelKind::SiblingFailed => Reason::SiblingFailed,
             CancelKind::BodyFailed => Reason::BodyFailed,

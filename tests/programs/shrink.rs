@@ -1,6 +1,6 @@
 //! Simpler programs than a given one.
 
-use super::grammar::{Act, Block, Ends, Fate, Open, Opener, Program, Step, Way};
+use super::grammar::{Act, All, Block, Ends, Fate, Open, Opener, Program, Step, Way};
 
 /// Everything that is one change simpler, the largest changes first.
 pub fn simpler(program: &Program) -> Vec<Program> {
@@ -39,8 +39,8 @@ fn blocks(block: &Block, found: &mut dyn FnMut(Block)) {
         if let Some(inside) = step.act.block() {
             found(replaced(n, inside.steps().to_vec()));
         }
-        if let Act::Map(map) = &step.act {
-            let items = map.items().flat_map(|(_, block)| block.steps());
+        if let Act::Many(many) = &step.act {
+            let items = many.items().flat_map(|(_, block)| block.steps());
             found(replaced(n, items.cloned().collect()));
         }
     }
@@ -87,7 +87,11 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Open(open) => open.opener = Opener::Group,
         Act::Spawn(spawn) => spawn.way = Way::Plain,
         Act::Enter(enter) => enter.early = false,
-        Act::Map(map) => map.in_order = false,
+        Act::Many(many) => {
+            if let All::Mapped { in_order, .. } = &mut many.way {
+                *in_order = false;
+            }
+        }
         Act::Blocking(blocking) => blocking.run = None,
         Act::CancelGroup { thread, .. } | Act::CancelScope { thread, .. } => *thread = false,
         Act::Defer(release) | Act::Bracket { release, .. } => release.nested = false,
@@ -97,7 +101,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Open(open) => open.propagate = false,
         Act::Spawn(spawn) => spawn.fate = Fate::Dropped,
         Act::Enter(enter) => enter.shielded = false,
-        Act::Map(map) => map.takes = None,
+        Act::Many(many) => many.takes = None,
         Act::Blocking(blocking) => blocking.asks = 0,
         Act::Defer(release) | Act::Bracket { release, .. } => release.ends = Ends::Well,
         _ => {}
@@ -107,7 +111,11 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Start(start) => start.up = 0,
         Act::Blocking(blocking) => blocking.up = 0,
         Act::Enter(enter) => enter.timeout = None,
-        Act::Map(map) => map.limit = 1,
+        Act::Many(many) => {
+            if let All::Mapped { limit, .. } = &mut many.way {
+                *limit = 1;
+            }
+        }
         Act::CancelGroup { up, .. }
         | Act::CancelScope { up, .. }
         | Act::Deadline { up, .. }
@@ -121,7 +129,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Timeout(ticks, _) | Act::Race(ticks, _) | Act::Forget(ticks, _) => *ticks = 1,
         Act::Start(start) => start.sends_after = 0,
         Act::Spawn(spawn) => spawn.bomb = false,
-        Act::Map(map) => map.bomb = false,
+        Act::Many(many) => many.bomb = false,
         _ => {}
     });
 }

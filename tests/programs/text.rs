@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::grammar::{Act, Block, Ends, Fate, Open, Opener, Program, Release, Way};
+use super::grammar::{Act, All, Block, Ends, Fate, Open, Opener, Program, Release, Way};
 
 impl Display for Program {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -97,17 +97,24 @@ fn around(act: &Act) -> (String, String) {
             format!("select(sleep({ticks}), async "),
             ").await /* forgets it */",
         ),
-        Act::Map(map) => {
-            let mut after = String::from("])");
-            if map.in_order {
-                after.push_str(".in_order()");
+        Act::Many(many) => {
+            let (mut before, mut after) = match many.way {
+                All::Mapped { limit, in_order } => (
+                    format!("map_concurrent({limit}, ["),
+                    String::from(if in_order { "]).in_order()" } else { "])" }),
+                ),
+                All::Completed => ("as_completed([".into(), "])".into()),
+                All::Settled => ("gather_settled([".into(), "])".into()),
+                All::Raced => ("race([".into(), "])".into()),
+            };
+            if many.bomb {
+                before.push_str("/* each gives a PanicOnDrop */ ");
             }
-            if let Some(takes) = map.takes {
+            if let Some(takes) = many.takes {
                 after.push_str(&format!(".take({takes})"));
             }
-            after.push_str(" /* reads it */?");
-            let bomb = if map.bomb { " as PanicOnDrop" } else { "" };
-            return (format!("map_concurrent({}{bomb}, [", map.limit), after);
+            after.push_str(".for_each(drop).await");
+            return (before, after);
         }
         Act::Item(_) => ("async ".into(), ""),
         Act::Spawn(spawn) => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::programs::{
-    grammar::Id,
+    grammar::{All, Id},
     ledger::{Ending, Event, Reason},
 };
 
@@ -31,12 +31,9 @@ impl Causes {
                 Event::Requested(whom, by) => {
                     causes.add(whom, index, Reason::Explicit(Some(by)), true);
                 }
-                Event::Ready(id, Ending::Panic(_)) if story.shape.site(id).kind == Kind::Item => {
-                    let stream = story.shape.site(id).parent.expect("it is that of a map");
-                    causes.add(stream, index, Reason::SiblingFailed, true);
-                }
                 Event::Ready(id, Ending::Error(_) | Ending::Panic(_)) => {
                     let Some(group) = story.shape.group_of(id) else {
+                        causes.of_item(story, id, index);
                         continue;
                     };
                     if id == group {
@@ -46,6 +43,7 @@ impl Causes {
                         causes.add(group, index, Reason::SiblingFailed, at_once);
                     }
                 }
+                Event::Ready(id, Ending::Value) => causes.of_item(story, id, index),
                 Event::LostDone(foreign) => causes.dropped(story, foreign, index),
                 _ => {}
             }
@@ -56,6 +54,18 @@ impl Causes {
     fn add(&mut self, whom: Id, at: usize, why: Reason, at_once: bool) {
         let cause = Cause { at, why, at_once };
         self.0.entry(whom).or_default().push(cause);
+    }
+
+    /// One of many has ended, which is not supervised.
+    fn of_item(&mut self, story: &Story<'_>, id: Id, at: usize) {
+        let (site, event) = (story.shape.site(id), story.entries[at].event);
+        let why = match (site.kind, event) {
+            (Kind::Item(_), Event::Ready(_, Ending::Panic(_))) => Reason::SiblingFailed,
+            // It has won.
+            (Kind::Item(All::Raced), _) => Reason::Explicit(None),
+            _ => return,
+        };
+        self.add(site.parent.expect("one of many"), at, why, true);
     }
 
     /// Every boundary that was open in that block is dropped, unless it has been forgotten.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::programs::ledger::Event;
+use crate::programs::{grammar::All, ledger::Event};
 
 use super::{Complaints, shape::Kind, story::Story};
 
@@ -10,7 +10,7 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
     for (&group, site) in &story.shape.sites {
         let limit = match site.kind {
             Kind::Group { limit, .. } => limit,
-            Kind::Map { limit, .. } => Some(limit),
+            Kind::Many(All::Mapped { limit, .. }) => Some(limit),
             _ => None,
         };
         let Some(limit) = limit else {

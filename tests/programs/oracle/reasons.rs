@@ -108,11 +108,14 @@ fn is_of_child(story: &Story<'_>, causes: &Causes, id: Id, reason: Reason, index
             let asked = |id| story.has_any(id, |event| matches!(event, Event::Requested(..)));
             let dismissed = |id| story.shape.site(id).kind == Kind::Child { daemon: true };
             let mut around = story.shape.ancestors(id).filter(|id| is_child(*id));
-            // A map whose workers are cancelled, from wherever, asks itself to end.
-            let is_map = |id: Id| matches!(story.shape.site(id).kind, Kind::Map { .. });
+            // A race has a winner; a map whose workers are cancelled, from wherever, asks itself to end.
+            let asks_itself = |id: Id| {
+                let kind = story.shape.site(id).kind;
+                matches!(kind, Kind::Many(way) if !way.is_supervised())
+            };
             asked(id)
                 || around.any(|id| asked(id) || dismissed(id))
-                || story.shape.ancestors(id).any(is_map)
+                || story.shape.ancestors(id).any(asks_itself)
         }
         Reason::Dropped => story.refused(id) || story.adopted(id),
         _ => {

@@ -136,12 +136,11 @@ fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
             let Some(group) = story.shape.group_of(by) else {
                 return false;
             };
-            let Kind::Group {
-                inline, supervised, ..
-            } = story.shape.site(group).kind
-            else {
-                return false;
-            };
+            let inline = matches!(
+                story.shape.site(group).kind,
+                Kind::Group { inline: true, .. }
+            );
+            let supervised = story.shape.is_supervised(group);
             // The errors of an inline scope might borrow, so only its own future may touch them.
             let with_its_scope = inline && forgotten(group);
             let with_its_handle = leaked(by) || forgotten(story.shape.code_of(by));

@@ -1,7 +1,7 @@
 //! What is returned fits what happened inside.
 
 use crate::programs::{
-    grammar::{Id, ROOT},
+    grammar::{All, Id, ROOT},
     interpret::{Pace, lasting},
     ledger::{Ending, Event, Joined, Outcome},
 };
@@ -76,7 +76,7 @@ fn fits(
         }
         // Where a panic came from is a matter of reports.
         (_, Outcome::Panicked(_)) => true,
-        (Kind::Map { in_order, .. }, Outcome::Value) => gave_all(story, id, in_order),
+        (Kind::Many(way), Outcome::Value) => gave_all(story, id, way),
         (Kind::Group { .. }, Outcome::Value) => {
             inside == Some(Ending::Value) && !has_failed(story, id, index)
         }
@@ -114,19 +114,24 @@ fn fits(
     }
 }
 
-/// Has the stream given the output of each item, in the order of the items if it is to?
-fn gave_all(story: &Story<'_>, stream: Id, in_order: bool) -> bool {
+/// Was the output of each item given, in the order of the items if it is to? Of a race, that of one.
+fn gave_all(story: &Story<'_>, many: Id, way: All) -> bool {
     let given = story.entries.iter().filter_map(|entry| match entry.event {
-        Event::Joined(id, _) if story.shape.site(id).parent == Some(stream) => Some(id),
+        Event::Joined(id, _) if story.shape.site(id).parent == Some(many) => Some(id),
         _ => None,
     });
     let mut given: Vec<Id> = given.collect();
-    if !in_order {
-        given.sort();
-    }
     let sites = story.shape.sites.iter();
-    let items = sites.filter(|(_, site)| site.parent == Some(stream));
-    given.iter().eq(items.map(|(id, _)| id))
+    let items = sites.filter(|(_, site)| site.parent == Some(many));
+    let items: Vec<Id> = items.map(|(id, _)| *id).collect();
+    match way {
+        All::Raced => given.len() == items.len().min(1),
+        All::Settled | All::Mapped { in_order: true, .. } => given == items,
+        All::Completed | All::Mapped { .. } => {
+            given.sort();
+            given == items
+        }
+    }
 }
 
 /// Did a child, or the body, fail before the group returned? (A supervised child's failure belongs to

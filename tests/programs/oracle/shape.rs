@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::programs::grammar::{
-    Act, Block, Id, Map, Open, Opener, Program, ROOT, Ticks, Way, second,
+    Act, All, Block, Id, Many, Open, Opener, Program, ROOT, Ticks, Way, second,
 };
 
 /// What a number stands for.
@@ -28,20 +28,17 @@ pub enum Kind {
     Bracket,
     /// The caller's side of a `start`.
     StartCall,
-    /// The stream of a `map_concurrent`.
-    Map {
-        limit: u8,
-        in_order: bool,
-    },
+    /// Of many futures.
+    Many(All),
     Child {
         daemon: bool,
     },
     StartedChild,
     Closure,
-    /// Of a map.
-    Item,
+    /// One of many.
+    Item(All),
     Release,
-    /// A block that a foreign combinator polls, or the code that reads a map. It is no boundary.
+    /// A block that a foreign combinator polls, or the code that reads many outputs. It is no boundary.
     Foreign,
 }
 
@@ -58,7 +55,7 @@ impl Kind {
     pub fn is_child(self) -> bool {
         matches!(
             self,
-            Kind::Child { .. } | Kind::StartedChild | Kind::Closure | Kind::Item
+            Kind::Child { .. } | Kind::StartedChild | Kind::Closure | Kind::Item(_)
         )
     }
 
@@ -70,11 +67,11 @@ impl Kind {
             | Kind::Shield
             | Kind::Bracket
             | Kind::StartCall
-            | Kind::Map { .. } => true,
+            | Kind::Many(_) => true,
             Kind::Child { .. }
             | Kind::StartedChild
             | Kind::Closure
-            | Kind::Item
+            | Kind::Item(_)
             | Kind::Release
             | Kind::Foreign => false,
         }
@@ -165,20 +162,18 @@ impl Shape {
         match self.site(id).kind {
             Kind::Group { .. } => Some(id),
             // Its error is a value.
-            Kind::Item => None,
+            Kind::Item(way) if !way.is_supervised() => None,
             kind if kind.is_child() => self.site(id).parent,
             _ => None,
         }
     }
 
     pub fn is_supervised(&self, id: Id) -> bool {
-        matches!(
-            self.site(id).kind,
-            Kind::Group {
-                supervised: true,
-                ..
-            }
-        )
+        match self.site(id).kind {
+            Kind::Group { supervised, .. } => supervised,
+            Kind::Many(way) => way.is_supervised(),
+            _ => false,
+        }
     }
 
     fn add(&mut self, id: Id, kind: Kind, parent: Id, code: Id, holder: Option<Id>) {
@@ -219,23 +214,14 @@ impl Shape {
         self.add(id, Kind::Release, boundary, code, Some(code));
     }
 
-    fn map(&mut self, id: Id, map: &Map, place: &Place) {
-        let stream = second(id);
-        let kind = Kind::Map {
-            limit: map.limit,
-            in_order: map.in_order,
-        };
-        self.add(
-            id,
-            Kind::Foreign,
-            place.boundary,
-            place.code,
-            Some(place.code),
-        );
-        self.add(stream, kind, place.boundary, id, Some(id));
-        for (item, block) in map.items() {
-            self.steps.insert(item, (stream, id));
-            self.add(item, Kind::Item, stream, id, None);
+    fn many(&mut self, id: Id, many: &Many, place: &Place) {
+        let (boundary, code) = (place.boundary, place.code);
+        self.add(id, Kind::Foreign, boundary, code, Some(code));
+        let around = second(id);
+        self.add(around, Kind::Many(many.way), boundary, id, Some(id));
+        for (item, block) in many.items() {
+            self.steps.insert(item, (around, id));
+            self.add(item, Kind::Item(many.way), around, id, None);
             let mut inside = place.clone();
             (inside.code, inside.boundary) = (item, item);
             self.block(block, &inside);
@@ -271,7 +257,7 @@ impl Shape {
                 inside.code = id;
                 self.block(block, &inside);
             }
-            Act::Map(map) => self.map(id, map, place),
+            Act::Many(many) => self.many(id, many, place),
             Act::Spawn(spawn) => {
                 let daemon = spawn.way == Way::Daemon;
                 self.child(id, Kind::Child { daemon }, spawn.up, &spawn.block, place);

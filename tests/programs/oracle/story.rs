@@ -180,7 +180,7 @@ impl<'a> Story<'a> {
     /// Was it spawned after its group had closed, or into one that takes no more children? Then it is
     /// dropped in the call, unpolled.
     pub fn refused(&self, id: Id) -> bool {
-        let is_item = self.shape.site(id).kind == Kind::Item;
+        let is_item = matches!(self.shape.site(id).kind, Kind::Item(_));
         if is_item || self.has_any(id, |event| matches!(event, Event::Polled(_))) {
             return false;
         }

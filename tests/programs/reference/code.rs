@@ -225,7 +225,7 @@ impl World {
             | Act::Forget(..)
             | Act::Blocking(_)
             | Act::Start(_)
-            | Act::Map(_)
+            | Act::Many(_)
             | Act::Item(_) => return Err(Unknown),
         }
         Ok(End::Value)

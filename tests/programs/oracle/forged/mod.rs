@@ -2,7 +2,7 @@
 
 mod cancelling;
 mod lifetimes;
-mod maps;
+mod many;
 mod releases;
 mod results;
 mod timing;

@@ -1,22 +1,30 @@
-//! What a `map_concurrent` gives and when, and what its items may do.
+//! What many futures at once give and when, and what the items may do.
 
 use super::{add, after, complains, is_return, place};
 use crate::programs::{
-    grammar::{Act, Block, Map, Program},
+    grammar::{Act, All, Block, Many, Program},
     ledger::{Ending, Event, Joined, Outcome},
 };
 
-/// A map (2) with these items, the first of which is 4, and its stream (3).
+/// A map with these items, the first of which is 4.
 fn mapped(limit: u8, items: [Vec<Act>; 2]) -> Program {
     let items = items.map(|acts| Act::Item(Block::of(acts)));
-    let map = Act::Map(Map {
+    let way = All::Mapped {
         limit,
         in_order: true,
+    };
+    many(way, items.into())
+}
+
+/// Many (2) with such items, and their boundary (3).
+fn many(way: All, items: Vec<Act>) -> Program {
+    let many = Act::Many(Many {
+        way,
         takes: None,
         bomb: false,
-        block: Block::of(items.into()),
+        block: Block::of(items),
     });
-    Program::new(true, Block::of(vec![map]))
+    Program::new(true, Block::of(vec![many]))
 }
 
 /// Of items 4, which sleeps (6), and 8.
@@ -86,5 +94,25 @@ fn a_map_whose_panic_is_lost_is_noticed() {
                 .iter()
                 .any(|e| e.event == Event::Returned(3, Outcome::Panicked(6)))
         );
+    });
+}
+
+#[test]
+fn a_loser_of_a_race_that_goes_on_is_noticed() {
+    let items = [1, 2].map(|ticks| Act::Item(Block::of(vec![Act::Sleep(ticks)])));
+    let program = many(All::Raced, items.into());
+    complains(&program, "8 was polled after Ready(4", |entries| {
+        add(entries, Event::Polled(8), |e| {
+            matches!(e, Event::Ready(4, _))
+        });
+    });
+}
+
+#[test]
+fn a_lost_failure_of_one_of_many_is_noticed() {
+    let program = many(All::Settled, vec![Act::Item(Block::of(vec![Act::Fail]))]);
+    complains(&program, "Error(6) was not reported", |entries| {
+        let at = place(entries, |e| matches!(e, Event::Reported(..)));
+        entries.remove(at);
     });
 }
