@@ -226,10 +226,7 @@ pub(crate) fn look(mut f: impl FnMut(&[TaskPoll], Instant)) {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{atomic::AtomicBool, mpsc::channel},
-        thread,
-    };
+    use std::{sync::mpsc::channel, thread};
 
     use super::*;
 
@@ -245,42 +242,37 @@ mod tests {
     /// A look between the two would find the poll around alone, and blame it.
     #[test]
     fn a_poll_that_is_no_longer_seen_has_told_its_end() {
-        const LOOKS: usize = 100_000;
+        /// Who is late makes this pass without a look, and never fail.
+        const LOOKS_FOR: Duration = Duration::from_millis(50);
         let (ends, heard) = channel();
-        let number = watch(Duration::from_nanos(1), ends);
+        let number = watch(Duration::ZERO, ends);
+        let ((give, given), (end, ended), (tell, gone)) = (channel(), channel(), channel());
         let here = Location::caller();
-        let enough = AtomicBool::new(false);
-        thread::scope(|threads| {
-            threads.spawn(|| {
-                let _around = Polling::begin(Some("around those that are told"), here);
-                while !enough.load(Ordering::Relaxed) {
-                    drop(Polling::begin(None, here));
-                }
-            });
-            let (mut last_seen, mut last_told) = (None, None);
-            let (mut looks, mut untold) = (0, 0);
-            while looks < LOOKS {
-                look(|polls, _| match polls {
-                    [around, inside @ ..]
-                        if around.name.as_deref() == Some("around those that are told") =>
-                    {
-                        let told = heard.try_iter().filter(|end| end.around == [around.id]);
-                        last_told = told.map(|end| end.poll.id).last().or(last_told);
-                        match inside.first() {
-                            Some(poll) => last_seen = Some(poll.id),
-                            None => {
-                                looks += 1;
-                                untold += usize::from(last_told < last_seen);
-                            }
-                        }
-                    }
-                    _ => {}
-                });
-            }
-            enough.store(true, Ordering::Relaxed);
-            assert_eq!(untold, 0);
+        let polling = thread::spawn(move || {
+            let _around = Polling::begin(None, here);
+            let inside = Polling::begin(None, here);
+            give.send(THREAD.with(Arc::clone)).unwrap();
+            ended.recv().unwrap();
+            drop(inside);
         });
+        let polls_of: Arc<Thread> = given.recv().unwrap();
+        let around = [(polls_of.number, 1)];
+        // Holds up who is about to tell.
+        let held = shared().lock();
+        end.send(()).unwrap();
+        let looking = thread::spawn(move || {
+            while polls_of.list.lock().polls.len() == 2 {
+                thread::yield_now();
+            }
+            tell.send(()).unwrap();
+        });
+        let early = gone.recv_timeout(LOOKS_FOR);
+        drop(held);
+        looking.join().unwrap();
+        polling.join().unwrap();
         unwatch(number);
+        assert!(early.is_err(), "it is gone, and has not told");
+        assert!(heard.try_iter().any(|end| end.around == around));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Node {
 
     /// The opener is gone. What is below stays cancelled from now on; if it was cancelled from above
     /// already, that is no request of its own.
-    pub(super) fn cut_off(self: &Arc<Self>) {
+    pub(crate) fn cut_off(self: &Arc<Self>) {
         match self.is_cancelled_from_above() {
             true => drop(self.raise(OWN)),
             false => drop(self.request_kind(CancelKind::Dropped)),

@@ -83,8 +83,13 @@ pub fn watch(threshold: Duration, report: impl FnMut(&Stall) + Send + 'static) -
         report,
         seen: HashMap::new(),
     };
-    let thread = super::thread(move || watch.run(&heard));
-    Watchdog::new(Watching::Polls(polls::watch(threshold, ends)), thread)
+    // Before its first look, or it could see a poll of whose end it does not hear.
+    let mut watchdog = Watchdog {
+        watching: Some(Watching::Polls(polls::watch(threshold, ends))),
+        thread: None,
+    };
+    watchdog.thread = Some(super::thread(move || watch.run(&heard)));
+    watchdog
 }
 
 /// A [`watch`] that writes to the log: one warning for each stall, and a line at level `info` with
@@ -191,12 +196,18 @@ impl<R: FnMut(&Stall)> Watch<R> {
         }
     }
 
-    /// Reports the polls of a thread that are stuck: the innermost that takes too long.
+    /// Reports the polls of a thread that are stuck: the innermost that takes too long by itself. What the one
+    /// inside has taken is not its own.
     fn look(&mut self, polls: &[TaskPoll], now: Instant) {
-        let taken = |poll: &TaskPoll| now.duration_since(self.seen(poll).since);
-        let Some(innermost) = polls.iter().rposition(|poll| taken(poll) >= self.threshold) else {
+        let taken = |n: usize| {
+            let until = polls.get(n + 1).map_or(now, |inside| inside.began);
+            until.saturating_duration_since(self.seen(&polls[n]).since)
+        };
+        let late = |n: &usize| taken(*n) >= self.threshold;
+        let Some(innermost) = (0..polls.len()).rfind(late) else {
             return;
         };
+        let duration = taken(innermost);
         for around in &polls[..innermost] {
             self.excuse(around.id, now);
         }
@@ -208,7 +219,7 @@ impl<R: FnMut(&Stall)> Watch<R> {
                 ..seen
             };
             self.seen.insert(stuck.id, reported);
-            self.tell(stuck.clone(), now.duration_since(seen.since), None);
+            self.tell(stuck.clone(), duration, None);
         }
     }
 
@@ -298,6 +309,21 @@ mod tests {
         let inner = |over| ("inner".to_owned(), over, over);
         drop(watch);
         assert_eq!(told, [inner(false), inner(true)]);
+    }
+
+    /// Both together take too long, and nobody by itself.
+    #[test]
+    fn a_poll_around_is_not_blamed_for_what_the_one_inside_has_taken() {
+        let start = Instant::now();
+        let inner = start + THRESHOLD / 2;
+        let polls = [poll(1, "outer", start), poll(2, "inner", inner)];
+        let mut told = Told::new();
+        let mut watch = watch(&mut told);
+        watch.look(&polls, start + THRESHOLD);
+        assert!(watch.seen.is_empty());
+        watch.look(&polls, inner + THRESHOLD);
+        drop(watch);
+        assert_eq!(told, [("inner".to_owned(), false, false)]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Collecting futures that are cancelled, dropped, or polled where they do not belong.
 
-use std::pin::Pin;
+use std::{future::pending, pin::Pin};
 
 use futures_util::StreamExt;
 use headcount::{
-    Options, ReturnWhen, as_completed, gather, gather_settled, group, map_concurrent, race,
-    race_ok, supervise, time::sleep, timeout, wait,
+    Options, ReturnWhen, TaskError, as_completed, gather, gather_settled, group, map_concurrent,
+    race, race_ok, shield, supervise, time::sleep, timeout, wait,
 };
 
 use crate::support::{Ledger, Named, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
@@ -213,5 +213,34 @@ fn a_wait_that_panics_has_taken_no_outcome() {
         })
         .await;
         assert_eq!(outcome.names(), ["bad"]);
+    });
+}
+
+/// Rule 18: what a map does to end its workers is not why its items end.
+#[test]
+fn below_a_map_that_is_out_of_time_the_reason_is_the_deadline() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let witness = ledger.clone();
+        let items = map_concurrent([true, false], 2, move |waits| {
+            let witness = witness.clone();
+            async move {
+                if waits {
+                    pending::<()>().await;
+                }
+                let told = supervise(async |s| {
+                    let child = s.spawn(pending::<Result<(), Oops>>());
+                    let why = shield(child).await.unwrap_err();
+                    let TaskError::Cancelled(reason) = why else {
+                        panic!("{why}");
+                    };
+                    witness.note(format!("{:?}", reason.kind));
+                    done()
+                });
+                drop(told.await);
+            }
+        });
+        assert!(timeout(secs(2), items.count()).await.is_err());
+        ledger.expect(&[(2_000, "Deadline")]);
     });
 }

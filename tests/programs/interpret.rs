@@ -73,7 +73,7 @@ pub async fn execute(program: Program, pace: Pace, ledger: Ledger) {
 /// How long so many ticks of a step are: with `exact`, longer by a fraction of its own.
 pub fn lasting(id: Id, ticks: u8, exact: bool) -> Duration {
     let whole = Duration::from_millis(ticks.into());
-    // So mixed that no sums of some are those of others.
+    // So mixed that sums of some are hardly ever those of others.
     let mut mixed = id.wrapping_add(1).wrapping_mul(0x9e37_79b1);
     mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca6b);
     mixed = (mixed ^ (mixed >> 13)) >> 13;

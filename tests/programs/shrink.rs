@@ -36,12 +36,11 @@ fn blocks(block: &Block, found: &mut dyn FnMut(Block)) {
         found(replaced(n, Vec::new()));
     }
     for (n, step) in steps.iter().enumerate() {
-        if let Some(inside) = step.act.block() {
-            found(replaced(n, inside.steps().to_vec()));
-        }
         if let Act::Many(many) = &step.act {
             let items = many.items().flat_map(|(_, block)| block.steps());
             found(replaced(n, items.cloned().collect()));
+        } else if let Some(inside) = step.act.block() {
+            found(replaced(n, inside.steps().to_vec()));
         }
     }
     for (n, step) in steps.iter().enumerate() {

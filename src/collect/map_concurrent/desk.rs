@@ -177,7 +177,7 @@ impl<F, T> Desk<F, T> {
         drop(tray);
         drop(idle);
         if let Some(group) = group {
-            group.cancel();
+            group.book.node().cut_off();
         }
         items
     }

@@ -1,7 +1,7 @@
 //! Why something was cancelled: the reason that it gives has happened, and no other came first.
 
 use crate::programs::{
-    grammar::Id,
+    grammar::{All, Id},
     interpret::{Pace, lasting},
     ledger::{Event, Outcome, Reason},
 };
@@ -108,10 +108,10 @@ fn is_of_child(story: &Story<'_>, causes: &Causes, id: Id, reason: Reason, index
             let asked = |id| story.has_any(id, |event| matches!(event, Event::Requested(..)));
             let dismissed = |id| story.shape.site(id).kind == Kind::Child { daemon: true };
             let mut around = story.shape.ancestors(id).filter(|id| is_child(*id));
-            // A race has a winner; a map whose workers are cancelled, from wherever, asks itself to end.
+            // A race has a winner.
             let asks_itself = |id: Id| {
                 let kind = story.shape.site(id).kind;
-                matches!(kind, Kind::Many(way) if !way.is_supervised())
+                matches!(kind, Kind::Many(All::Raced))
             };
             asked(id)
                 || around.any(|id| asked(id) || dismissed(id))

@@ -13,6 +13,9 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
         complaints.push("the root did not return".into());
     }
     for (&id, site) in &story.shape.sites {
+        if let Kind::Many(way) = site.kind {
+            in_order(story, id, way, complaints);
+        }
         let mut returned = 0;
         for (index, event) in story.of(id) {
             match event {
@@ -114,24 +117,41 @@ fn fits(
     }
 }
 
-/// Was the output of each item given, in the order of the items if it is to? Of a race, that of one.
-fn gave_all(story: &Story<'_>, many: Id, way: All) -> bool {
+/// No output is given twice, nor before that of an earlier item if they are to come in order.
+fn in_order(story: &Story<'_>, many: Id, way: All, complaints: &mut Complaints) {
+    let given = given(story, many);
+    let is_right = match way {
+        All::Settled | All::Mapped { in_order: true, .. } => items(story, many).starts_with(&given),
+        _ => (1..given.len()).all(|n| !given[..n].contains(&given[n])),
+    };
+    if !is_right {
+        complaints.push(format!("{many} gave the outputs of {given:?}"));
+    }
+}
+
+/// The items whose outputs were given.
+fn given(story: &Story<'_>, many: Id) -> Vec<Id> {
     let given = story.entries.iter().filter_map(|entry| match entry.event {
         Event::Joined(id, _) if story.shape.site(id).parent == Some(many) => Some(id),
         _ => None,
     });
-    let mut given: Vec<Id> = given.collect();
+    given.collect()
+}
+
+fn items(story: &Story<'_>, many: Id) -> Vec<Id> {
     let sites = story.shape.sites.iter();
     let items = sites.filter(|(_, site)| site.parent == Some(many));
-    let items: Vec<Id> = items.map(|(id, _)| *id).collect();
-    match way {
-        All::Raced => given.len() == items.len().min(1),
-        All::Settled | All::Mapped { in_order: true, .. } => given == items,
-        All::Completed | All::Mapped { .. } => {
-            given.sort();
-            given == items
-        }
-    }
+    items.map(|(id, _)| *id).collect()
+}
+
+/// Was the output of each item given? Of a race, that of one.
+fn gave_all(story: &Story<'_>, many: Id, way: All) -> bool {
+    let items = items(story, many).len();
+    let expected = match way {
+        All::Raced => items.min(1),
+        _ => items,
+    };
+    given(story, many).len() == expected
 }
 
 /// Did a child, or the body, fail before the group returned? (A supervised child's failure belongs to

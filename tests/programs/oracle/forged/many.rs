@@ -43,7 +43,7 @@ fn a_map_that_keeps_an_output_is_noticed() {
 
 #[test]
 fn a_map_that_gives_outputs_out_of_order_is_noticed() {
-    let expected = "3 returned Value";
+    let expected = "3 gave the outputs of [8, 4]";
     complains(&sleeping(2), expected, |entries| {
         let first = Event::Joined(4, Joined::Value);
         after(entries, first, |e| e == Event::Joined(8, Joined::Value));
