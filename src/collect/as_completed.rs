@@ -88,15 +88,17 @@ where
     let giver = desk.clone();
     let opening = supervise(async move |s: Supervisor<E>| {
         let spawn = |future| {
-            let handle = s.spawn_as(spawning::info(None, caller), future);
-            async move {
-                poll_fn(|cx| handle.poll_failed(cx)).await;
-                handle
-            }
+            let mut handle = Some(s.spawn_as(spawning::info(None, caller), future));
+            poll_fn(move |cx| {
+                if let Some(living) = &handle {
+                    ready!(living.poll_failed(cx));
+                }
+                Poll::Ready(handle.take())
+            })
         };
         let mut living: FuturesUnordered<_> = futures.into_iter().map(spawn).collect();
         while let Some(handle) = living.next().await {
-            giver.lock().ended = Some(handle);
+            giver.lock().ended = handle;
             // The stream takes it as soon as this is pending, and polls it again for the next.
             poll_fn(|_| match giver.lock().ended {
                 Some(_) => Poll::Pending,
