@@ -57,10 +57,11 @@ spawning::spawning!(Scope, "headcount::scope");
 ///
 /// # If the future is dropped or forgotten
 ///
-/// Inline children are part of the future: they are dropped with it, or never run again, and whoever
-/// awaits a handle of theirs elsewhere is told so at once. What they had spawned in groups of their
-/// own is cancelled, and waited for by the boundary around, as with [`group`](crate::group()); so are
-/// their releases.
+/// Inline children are part of the future: they are dropped with it, or never run again. Whoever awaits
+/// a handle of theirs elsewhere is told so: at once if it was dropped, and if it was forgotten at the
+/// latest when the code that forgot it has ended (so that code would wait for ever). What they had
+/// spawned in groups of their own is cancelled, and waited for by the boundary around, as with
+/// [`group`](crate::group()); so are their releases.
 ///
 /// ```
 /// # fn main() { async_std::task::block_on(async {

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::{Future, pending},
-    panic::Location,
+    panic::{Location, resume_unwind},
     sync::Arc,
 };
 
@@ -16,7 +16,7 @@ use crate::{
     group::{TaskGroup, group},
     hidden::{pass_on, without_value},
     kernel::{atomic::Lock, context, ledger::Ask},
-    spawning,
+    panics, spawning,
 };
 
 /// Where the entrants of a race arrive. The lock decides who is first.
@@ -195,9 +195,14 @@ where
                     .then(|| CancelReason::explicit(Some("a race without entrants".to_owned())));
                 Err(GroupError::new(failures, Vec::new(), nobody))
             }
-            (Err(error), _) => {
+            (Err(error), winner) => {
                 let reason = error.reason().cloned();
-                Err(GroupError::new(failures, error.into_parts().1, reason))
+                let error = GroupError::new(failures, error.into_parts().1, reason);
+                if let Err(payload) = panics::catch(|| drop(winner)) {
+                    pass_on(error);
+                    resume_unwind(payload);
+                }
+                Err(error)
             }
         }
     }

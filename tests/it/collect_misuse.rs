@@ -8,7 +8,9 @@ use headcount::{
     race, race_ok, shield, supervise, time::sleep, timeout, wait,
 };
 
-use crate::support::{Ledger, Named, Oops, SEEDS, catch, done, message, ok, poll_once, secs, sim};
+use crate::support::{
+    Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, message, ok, poll_once, secs, sim,
+};
 
 fn forever(ledger: &Ledger) -> Pin<Box<dyn Future<Output = Result<(), Oops>> + Send>> {
     let entrant = ledger.forever("entrant");
@@ -157,6 +159,28 @@ fn an_error_left_below_an_entrant_climbs_past_a_race() {
             .map(|f| f.error().to_string())
             .collect();
         assert_eq!(left, ["Oops(\"left\")", "Oops(\"left\")"]);
+    });
+}
+
+/// Rule 13: it gives way to the panic, and is not lost.
+#[test]
+fn a_failed_release_beside_a_winner_that_panics_when_dropped_climbs() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let error = group(async |_| {
+            let ledger = ledger.clone();
+            let entrant = async move {
+                let _guard = ledger.deferred_failing("guard", secs(1));
+                ok(PanicOnDrop("winner"))
+            };
+            let payload = catch(race_ok([entrant])).await.map(drop).unwrap_err();
+            assert_eq!(message(&*payload), "winner");
+            done()
+        });
+        let error = error.await.unwrap_err();
+        let left = error.cleanup_failures();
+        assert_eq!(left.len(), 1);
+        assert!(left[0].to_string().contains("guard"), "{}", left[0]);
     });
 }
 

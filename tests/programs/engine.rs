@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use headcount::testing::Sim;
 
 use super::{
-    grammar::{Act, Block, Program, Way},
+    grammar::{Act, Block, Fate, Program, Way},
     interpret::{Pace, execute},
     ledger::{Entry, Ledger},
     oracle::complaints,
@@ -24,7 +24,10 @@ pub fn simulate(program: &Program, seed: u64) -> Result<(), String> {
             let text = payload.downcast_ref::<String>().cloned();
             let text = text.or_else(|| payload.downcast_ref::<&str>().map(|s| s.to_string()));
             let text = text.unwrap_or_default();
-            match text.contains(" in line") && forgets_a_spawner(&program.root.block) {
+            let block = &program.root.block;
+            let in_line = text.contains(" in line") && forgets_a_spawner(block);
+            let lost = text.contains(": deadlock at ") && awaits_a_lost_child(block);
+            match in_line || lost {
                 true => Ok(()),
                 false => wrong(text),
             }
@@ -41,6 +44,14 @@ fn forgets_a_spawner(block: &Block) -> bool {
         }
         _ => false,
     })
+}
+
+/// The handle of an inline child whose scope is forgotten says so when the code that forgot it has ended: who
+/// has to end before waits for ever, as `scope` says.
+fn awaits_a_lost_child(block: &Block) -> bool {
+    let shares = |act: &Act| matches!(act, Act::Spawn(spawn) if spawn.fate == Fate::Shared);
+    let forgets = |act: &Act| matches!(act, Act::Forget(_, inside) if inside.has(&shares));
+    block.has(&forgets) && block.has(&|act| matches!(act, Act::AwaitShared { .. }))
 }
 
 /// What happens in that schedule.

@@ -103,7 +103,7 @@ impl<C: Choose> Maker<'_, C> {
 
     /// Anything.
     fn any(&mut self, depth: u32) -> Act {
-        match self.below(17) {
+        match self.below(21) {
             0 if depth > 0 => Act::Race(self.ticks(), self.block(depth - 1)),
             1 if depth > 0 => Act::Forget(self.ticks(), self.block(depth - 1)),
             2 if depth > 0 => Act::Start(Start {
@@ -120,6 +120,9 @@ impl<C: Choose> Maker<'_, C> {
             4 => Act::Bomb,
             5 => Act::Heed(self.ticks()),
             16 if depth > 0 => Act::Many(self.many(depth - 1)),
+            17..=20 => Act::AwaitShared {
+                cancel: self.one_in(4),
+            },
             _ => self.known(depth),
         }
     }
@@ -193,14 +196,16 @@ impl<C: Choose> Maker<'_, C> {
             };
             items.push(Act::Item(block));
         }
-        let way = match self.below(8) {
+        let way = match self.below(11) {
             0..=3 => All::Mapped {
                 limit: 1 + self.below(4) as u8,
                 in_order: self.one_in(3),
             },
             4..=5 => All::Completed,
             6 => All::Settled,
-            _ => All::Raced,
+            7 => All::Raced,
+            8..=9 => All::Gathered,
+            _ => All::RacedOk,
         };
         // Of what was given at once, a panic would lose the rest.
         let at_once = way == All::Settled;
@@ -247,10 +252,15 @@ impl<C: Choose> Maker<'_, C> {
     }
 
     fn fate(&mut self) -> Fate {
-        match self.below(20) {
+        let shared = match self.palette {
+            Palette::Known => 0,
+            Palette::All => 8,
+        };
+        match self.below(20 + shared) {
             0..=8 => Fate::Dropped,
             9..=18 => Fate::Kept,
-            _ => Fate::Leaked,
+            19 => Fate::Leaked,
+            _ => Fate::Shared,
         }
     }
 

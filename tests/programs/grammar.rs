@@ -87,6 +87,10 @@ pub enum Act {
     Await,
     /// Cancels the child of the newest handle that this block keeps.
     CancelChild,
+    /// Awaits the newest shared handle whose child does not wait for this code; cancels it before, or not.
+    AwaitShared {
+        cancel: bool,
+    },
     CancelGroup {
         up: u8,
         thread: bool,
@@ -156,12 +160,30 @@ pub enum All {
     Settled,
     /// By `race`, which gives one output.
     Raced,
+    /// By `gather`, which gives all outputs or the error of its group.
+    Gathered,
+    /// By `race_ok`, which gives one output or the errors of all.
+    RacedOk,
 }
 
 impl All {
     /// The failure or panic of an item is its outcome, and touches no other.
     pub fn is_supervised(self) -> bool {
         matches!(self, All::Completed | All::Settled)
+    }
+
+    /// The error of an item belongs to somebody. (Else it is a value, or one of a race.)
+    pub fn has_failures(self) -> bool {
+        self.is_supervised() || self == All::Gathered
+    }
+
+    pub fn is_race(self) -> bool {
+        matches!(self, All::Raced | All::RacedOk)
+    }
+
+    /// It returns a `GroupError` if it has no output.
+    pub fn has_group_error(self) -> bool {
+        matches!(self, All::Gathered | All::RacedOk)
     }
 }
 
@@ -218,6 +240,8 @@ pub enum Fate {
     /// Until the end of the block, if it is not awaited before.
     Kept,
     Leaked,
+    /// It is where all code finds it.
+    Shared,
 }
 
 /// A blocking closure: it asks its token so often, and then calls `run` if it has a block for that.
@@ -298,6 +322,11 @@ impl Block {
         let has =
             |step: &Step| is(&step.act) || step.act.block().is_some_and(|block| block.has(is));
         self.steps().iter().any(has)
+    }
+
+    /// How far the number of the last step in it is from that of what it is the block of.
+    pub fn last(&self) -> Id {
+        2 * self.count() as Id
     }
 
     pub fn count(&self) -> usize {

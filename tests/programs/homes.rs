@@ -18,7 +18,7 @@ use headcount::{
 use shuttle::thread::{self, ThreadId};
 
 use super::{
-    grammar::{Id, Way},
+    grammar::{Block, Id, Way},
     ledger::{Boxed, By, Ledger, Oops, Payload, Reason, Tracked, Watched},
 };
 
@@ -60,13 +60,18 @@ impl Home {
         may_wait: bool,
     ) -> Option<Kept> {
         Some(match &self.opened {
-            Opened::Group(group) => Kept::new(id, self, spawn!(group, way, child, may_wait)),
-            Opened::Scope(scope) => Kept::new(id, self, spawn!(scope, way, child, may_wait)),
-            Opened::Supervise(supervisor) => Kept {
-                id,
-                limited: self.limited,
-                handle: Handle::Supervised(supervisor.spawn(child)),
-            },
+            Opened::Group(group) => {
+                let handle = spawn!(group, way, child, may_wait);
+                Kept::new(id, self, Handle::Join(handle))
+            }
+            Opened::Scope(scope) => {
+                let handle = spawn!(scope, way, child, may_wait);
+                Kept::new(id, self, Handle::Join(handle))
+            }
+            Opened::Supervise(supervisor) => {
+                let handle = supervisor.spawn(child);
+                Kept::new(id, self, Handle::Supervised(handle))
+            }
         })
     }
 
@@ -113,22 +118,36 @@ impl Opened {
 /// A child's handle.
 pub struct Kept {
     pub id: Id,
+    /// The last step of its code.
+    last: Id,
     pub limited: bool,
     handle: Handle,
 }
 
-enum Handle {
+pub enum Handle {
     Join(JoinHandle<Tracked>),
     Supervised(SupervisedHandle<Tracked, Oops>),
 }
 
 impl Kept {
-    pub fn new(id: Id, home: &Home, handle: JoinHandle<Tracked>) -> Self {
+    pub fn new(id: Id, home: &Home, handle: Handle) -> Self {
         Kept {
             id,
+            last: id,
             limited: home.limited,
-            handle: Handle::Join(handle),
+            handle,
         }
+    }
+
+    /// The child's code is this block.
+    pub fn of(mut self, block: &Block) -> Self {
+        self.last += block.last();
+        self
+    }
+
+    /// Code does not wait for what is before it, and not around it, while that waits for the code.
+    pub fn may_be_awaited_by(&self, step: Id) -> bool {
+        self.last < step
     }
 
     pub fn cancel(&self) {

@@ -8,7 +8,11 @@ mod releases;
 
 #[cfg(not(shuttle))]
 use std::thread;
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use headcount::{CancelScope, Started, time::Instant};
@@ -17,7 +21,7 @@ use shuttle::thread;
 
 use super::{
     grammar::{Act, Block, Id, Program, ROOT, Step},
-    homes::{Home, Opened, Stack, Token},
+    homes::{Home, Kept, Opened, Stack, Token},
     ledger::{
         Boxed, Event, Ledger, Oops, Origin, Outcome, Place, Tracked, Watched, caught, returned,
         thrower,
@@ -48,6 +52,8 @@ pub struct Env {
     /// The groups around, the innermost last.
     homes: Vec<Home>,
     scopes: Vec<(Id, CancelScope)>,
+    /// Handles that all code finds.
+    shared: Arc<Mutex<Vec<Kept>>>,
     /// A child of a group with a limit is around, and holds a place: to wait for another one might
     /// be to wait for ever.
     holds: bool,
@@ -62,11 +68,20 @@ pub async fn execute(program: Program, pace: Pace, ledger: Ledger) {
         unit: ROOT,
         homes: Vec::new(),
         scopes: Vec::new(),
+        shared: Arc::default(),
         holds: false,
     };
-    if let Err(payload) = caught(env.open(ROOT, program.root)).await {
+    let at_root = |payload| {
         let (id, _) = thrower(payload);
         ledger.note(Event::Reported(Origin::Panic(id), Place::Root));
+    };
+    if let Err(payload) = caught(env.open(ROOT, program.root)).await {
+        at_root(payload);
+    }
+    let left = std::mem::take(&mut *env.shared.lock().unwrap());
+    for kept in left {
+        // Its output may be dangerous to drop.
+        catch_unwind(AssertUnwindSafe(|| drop(kept))).unwrap_or_else(at_root);
     }
 }
 
@@ -260,6 +275,7 @@ impl Env {
                 self.ledger.note(Event::Requested(kept.id, id));
                 kept.cancel();
             })),
+            Act::AwaitShared { cancel } => self.join_shared(id, *cancel).await,
             Act::CancelGroup { up, thread } => {
                 let home = self.home(*up).clone();
                 self.ledger.note(Event::Requested(home.id, id));

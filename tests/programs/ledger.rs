@@ -83,7 +83,7 @@ impl Reason {
         let message = reason.message.as_deref();
         match reason.kind {
             CancelKind::Explicit => Reason::Explicit(match message {
-                Some("the race has a winner") => None,
+                Some("the race has a winner" | "a race without entrants") => None,
                 message => message.map(|by| by.parse().unwrap()),
             }),
             CancelKind::Deadline => Reason::Deadline,
@@ -140,6 +140,10 @@ pub enum Event {
     /// The call that spawned it came back.
     Spawned(Id),
     Leaked(Id),
+    /// Its handle was put where all code finds it.
+    Shared(Id),
+    /// And was found by a step.
+    Found(Id, By),
     /// It is about to say that it has started.
     Sent(Id),
     /// But that was too late: what it sent was dropped.
@@ -194,6 +198,8 @@ impl Event {
             | Event::Forgot(id)
             | Event::Spawned(id)
             | Event::Leaked(id)
+            | Event::Shared(id)
+            | Event::Found(id, _)
             | Event::Sent(id)
             | Event::Refused(id)
             | Event::Joined(id, _)
@@ -256,6 +262,15 @@ impl Ledger {
     pub fn entries(&self) -> Vec<Entry> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.clone()
+    }
+
+    /// The step that has found this shared handle.
+    pub fn finder(&self, of: Id) -> Option<By> {
+        let entries = self.entries();
+        entries.iter().find_map(|entry| match entry.event {
+            Event::Found(id, by) if id == of => Some(by),
+            _ => None,
+        })
     }
 
     pub fn output(&self, id: Id) -> Tracked {

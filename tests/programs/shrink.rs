@@ -92,6 +92,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
             }
         }
         Act::Blocking(blocking) => blocking.run = None,
+        Act::AwaitShared { cancel } => *cancel = false,
         Act::CancelGroup { thread, .. } | Act::CancelScope { thread, .. } => *thread = false,
         Act::Defer(release) | Act::Bracket { release, .. } => release.nested = false,
         _ => {}

@@ -106,6 +106,8 @@ fn around(act: &Act) -> (String, String) {
                 All::Completed => ("as_completed([".into(), "])".into()),
                 All::Settled => ("gather_settled([".into(), "])".into()),
                 All::Raced => ("race([".into(), "])".into()),
+                All::Gathered => ("gather([".into(), "])".into()),
+                All::RacedOk => ("race_ok([".into(), "])".into()),
             };
             if many.bomb {
                 before.push_str("/* each gives a PanicOnDrop */ ");
@@ -155,6 +157,10 @@ fn around(act: &Act) -> (String, String) {
         }
         Act::Await => ("handle.await".into(), ""),
         Act::CancelChild => ("handle.cancel()".into(), ""),
+        Act::AwaitShared { cancel } => match cancel {
+            false => ("shared.await".into(), ""),
+            true => ("shared.cancel_and_await".into(), ""),
+        },
         Act::CancelGroup { up, thread } => (cancel(&target("g", *up), *thread), ""),
         Act::CancelScope { up, thread } => (cancel(&target("scope", *up), *thread), ""),
         Act::Deadline { up, after } => {
@@ -185,6 +191,7 @@ fn kept(fate: Fate) -> &'static str {
         Fate::Dropped => "",
         Fate::Kept => "let handle = ",
         Fate::Leaked => "let leaked = ",
+        Fate::Shared => "let shared = ",
     }
 }
 

@@ -56,7 +56,7 @@ impl Env {
         }
     }
 
-    pub(super) fn outcome(&self, id: Id, result: &Result<Tracked, GroupError<Oops>>) -> Outcome {
+    pub(super) fn outcome<T>(&self, id: Id, result: &Result<T, GroupError<Oops>>) -> Outcome {
         let Err(error) = result else {
             return Outcome::Value;
         };

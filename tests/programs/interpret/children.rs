@@ -31,7 +31,7 @@ impl Env {
         let kept = home.spawn(id, spawn.way, child, may_wait).await;
         self.ledger.note(Event::Spawned(id));
         if let Some(kept) = kept {
-            self.keep(id, kept, spawn.fate, stack);
+            self.keep(id, kept.of(&spawn.block), spawn.fate, stack);
         }
     }
 
@@ -43,7 +43,30 @@ impl Env {
                 self.ledger.note(Event::Leaked(id));
                 std::mem::forget(kept);
             }
+            Fate::Shared => {
+                self.ledger.note(Event::Shared(id));
+                self.shared.lock().unwrap().push(kept);
+            }
         }
+    }
+
+    pub(super) async fn join_shared(&self, id: Id, cancel: bool) {
+        let found = {
+            let mut shared = self.shared.lock().unwrap();
+            // Who holds a place may wait for nobody who waits for one.
+            let fits = |kept: &Kept| !self.holds && kept.may_be_awaited_by(id);
+            let newest = shared.iter().rposition(fits);
+            newest.map(|at| shared.remove(at))
+        };
+        let Some(kept) = found else {
+            return;
+        };
+        self.ledger.note(Event::Found(kept.id, id));
+        if cancel {
+            self.ledger.note(Event::Requested(kept.id, id));
+            kept.cancel();
+        }
+        self.join(kept).await;
     }
 
     pub(super) async fn join(&self, kept: Kept) {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::Env;
 use crate::programs::{
     grammar::{Block, Blocking, Id, second},
-    homes::{Home, Kept, Opened, Stack},
+    homes::{Handle, Home, Kept, Opened, Stack},
     ledger::{Ending, Event, Ledger, Oops, Outcome, thrower},
 };
 
@@ -37,7 +37,10 @@ impl Env {
             result.map(|()| closure.0.output(id))
         });
         self.ledger.note(Event::Spawned(id));
-        let kept = Kept::new(id, home, handle);
+        let mut kept = Kept::new(id, home, Handle::Join(handle));
+        if let Some(block) = &blocking.run {
+            kept = kept.of(block);
+        }
         self.keep(id, kept, blocking.fate, stack);
     }
 

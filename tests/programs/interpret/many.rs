@@ -2,18 +2,22 @@
 
 use std::{future::ready, panic::resume_unwind, pin::Pin, thread};
 
-use futures_util::{Stream, StreamExt, stream};
-use headcount::{TaskError, as_completed, gather_settled, map_concurrent, race};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use headcount::{
+    GroupError, TaskError, as_completed, gather, gather_settled, map_concurrent, race, race_ok,
+};
 
 use super::Env;
 use crate::programs::{
     grammar::{All, Block, Id, Many, second},
-    ledger::{Event, Joined, Oops, Origin, Outcome, Place, Tracked, Watched, caught, thrower},
+    ledger::{
+        Event, Joined, Ledger, Oops, Origin, Outcome, Place, Tracked, Watched, caught, thrower,
+    },
 };
 
 /// Of which item, and how it ended.
 type Output = (Id, Result<Tracked, TaskError<Oops>>);
-type Outputs = Pin<Box<dyn Stream<Item = Output> + Send>>;
+type Outputs = Pin<Box<dyn Stream<Item = Result<Output, GroupError<Oops>>> + Send>>;
 
 impl Env {
     pub(super) async fn many(&self, id: Id, many: &Many) -> Result<(), Oops> {
@@ -91,8 +95,8 @@ impl Env {
                     async move { with_error((id, item.await)) }
                 });
                 match in_order {
-                    false => Box::pin(outputs),
-                    true => Box::pin(outputs.in_order()),
+                    false => Box::pin(outputs.map(Ok)),
+                    true => Box::pin(outputs.in_order().map(Ok)),
                 }
             }
             All::Raced => {
@@ -100,19 +104,27 @@ impl Env {
                     let item = item(id, block);
                     async move { with_error((id, item.await)) }
                 });
-                Box::pin(stream::once(race(items)).filter_map(ready))
+                Box::pin(stream::once(race(items)).filter_map(ready).map(Ok))
             }
-            All::Completed | All::Settled => {
+            All::Completed | All::Settled | All::Gathered | All::RacedOk => {
                 let items = items.into_iter().map(move |(id, block)| {
                     let item = item(id, block);
                     async move { item.await.map(|output| (id, output)) }
                 });
-                let outcome = move |outcome| outcome_of(&ids, outcome);
+                let ledger = self.ledger.clone();
+                let outcome = move |outcome| Ok(outcome_of(&ids, &ledger, outcome));
+                let value = |(id, output)| (id, Ok(output));
                 match many.way {
                     All::Settled => {
                         let settled = stream::once(gather_settled(items));
                         Box::pin(settled.flat_map(stream::iter).map(outcome))
                     }
+                    All::Gathered => {
+                        let gathered = stream::once(gather(items));
+                        let gathered = gathered.map_ok(|values| stream::iter(values).map(Ok));
+                        Box::pin(gathered.try_flatten().map_ok(value))
+                    }
+                    All::RacedOk => Box::pin(stream::once(race_ok(items)).map_ok(value)),
                     _ => Box::pin(as_completed(items).map(outcome)),
                 }
             }
@@ -121,7 +133,11 @@ impl Env {
 }
 
 /// Steps are numbered in the order of the text, so whose failure it is can be seen.
-fn outcome_of(items: &[Id], outcome: Result<(Id, Tracked), TaskError<Oops>>) -> Output {
+fn outcome_of(
+    items: &[Id],
+    ledger: &Ledger,
+    outcome: Result<(Id, Tracked), TaskError<Oops>>,
+) -> Output {
     let whose = |by: Id| {
         let item = items.iter().rfind(|item| **item <= by);
         *item.expect("the step of an item")
@@ -131,6 +147,8 @@ fn outcome_of(items: &[Id], outcome: Result<(Id, Tracked), TaskError<Oops>>) -> 
         Err(TaskError::Failed(error)) => (whose(error.0), Err(TaskError::Failed(error))),
         Err(TaskError::Panicked(payload)) => {
             let (by, payload) = thrower(payload);
+            // The output of another child may be dangerous to drop.
+            let by = ledger.finder(by).unwrap_or(by);
             (whose(by), Err(TaskError::Panicked(payload)))
         }
         Err(error) => (items[0], Err(error)),
@@ -149,9 +167,11 @@ impl Reading<'_> {
     async fn next(&mut self) -> Option<Output> {
         let (ledger, many) = (&self.env.ledger, second(self.env.unit));
         match caught(self.outputs.as_mut()?.next()).await {
-            Ok(Some(output)) => Some(output),
-            Ok(None) => {
-                ledger.note(Event::Returned(many, Outcome::Value));
+            Ok(Some(Ok(output))) => Some(output),
+            Ok(end) => {
+                let ended = end.map_or(Ok(()), |end| end.map(drop));
+                let outcome = self.env.outcome(many, &ended);
+                ledger.note(Event::Returned(many, outcome));
                 self.outputs = None;
                 None
             }

@@ -44,6 +44,9 @@ impl Causes {
                     }
                 }
                 Event::Ready(id, Ending::Value) => causes.of_item(story, id, index),
+                Event::Entered(id) if story.shape.is_race_of_nobody(id) => {
+                    causes.add(id, index, Reason::Explicit(None), true);
+                }
                 Event::LostDone(foreign) => causes.dropped(story, foreign, index),
                 _ => {}
             }
@@ -62,7 +65,8 @@ impl Causes {
         let why = match (site.kind, event) {
             (Kind::Item(_), Event::Ready(_, Ending::Panic(_))) => Reason::SiblingFailed,
             // It has won.
-            (Kind::Item(All::Raced), _) => Reason::Explicit(None),
+            (Kind::Item(All::Raced), _)
+            | (Kind::Item(All::RacedOk), Event::Ready(_, Ending::Value)) => Reason::Explicit(None),
             _ => return,
         };
         self.add(site.parent.expect("one of many"), at, why, true);

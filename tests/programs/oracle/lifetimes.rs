@@ -130,10 +130,11 @@ fn everything_is_dropped(story: &Story<'_>, complaints: &mut Complaints) {
             let died = story.count(id, |event| event == Event::Died(thing));
             // What was forgotten has all that it owned; a handle that leaked or is part of that has
             // the output.
-            let handle = story.shape.code_of(id);
+            let keeper = story.keeper(id);
+            let is_with_its_keeper = keeper.is_some_and(|keeper| story.forgotten(keeper).is_some());
             let kept = story.has(id, Event::Leaked(id))
                 || story.forgotten(id).is_some()
-                || (matches!(thing, Thing::Output(_)) && story.forgotten(handle).is_some());
+                || (matches!(thing, Thing::Output(_)) && is_with_its_keeper);
             if died > born || (died < born && !kept) {
                 complaints.push(format!(
                     "{thing:?} came to life {born} times and died {died} times"

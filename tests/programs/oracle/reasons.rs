@@ -1,7 +1,7 @@
 //! Why something was cancelled: the reason that it gives has happened, and no other came first.
 
 use crate::programs::{
-    grammar::{All, Id},
+    grammar::Id,
     interpret::{Pace, lasting},
     ledger::{Event, Outcome, Reason},
 };
@@ -111,7 +111,7 @@ fn is_of_child(story: &Story<'_>, causes: &Causes, id: Id, reason: Reason, index
             // A race has a winner.
             let asks_itself = |id: Id| {
                 let kind = story.shape.site(id).kind;
-                matches!(kind, Kind::Many(All::Raced))
+                matches!(kind, Kind::Many(way) if way.is_race())
             };
             asked(id)
                 || around.any(|id| asked(id) || dismissed(id))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::programs::{
-    grammar::{Id, second},
+    grammar::{All, Id, second},
     ledger::{Ending, Event, Origin, Outcome, Place},
 };
 
@@ -21,7 +21,9 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
     for entry in story.entries {
         let (origin, by) = match entry.event {
             // The error of an inner block is only a value until it reaches a group.
-            Event::Ready(id, Ending::Error(error)) if story.shape.group_of(id).is_some() => {
+            Event::Ready(id, Ending::Error(error))
+                if story.shape.group_of(id).is_some() || raced_in(story, id).is_some() =>
+            {
                 (Origin::Error(error), id)
             }
             Event::Threw(id) => (Origin::Panic(id), id),
@@ -45,6 +47,13 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
             "{origin:?} was reported {places:?} and never happened"
         ));
     }
+}
+
+/// The `race_ok` that this is an entrant of. Its failure matters only if the race has no output.
+fn raced_in(story: &Story<'_>, id: Id) -> Option<Id> {
+    let site = story.shape.site(id);
+    site.parent
+        .filter(|_| site.kind == Kind::Item(All::RacedOk))
 }
 
 /// Each release that was dropped before its end is reported, and nothing else is as one. (The owner
@@ -75,6 +84,9 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
     let around = |id: Id| story.climbs(by).contains(&id);
     match origin {
         Origin::Error(_) => {
+            if let Some(race) = raced_in(story, by) {
+                return place == Place::Failures(race);
+            }
             let Some(group) = story.shape.group_of(by) else {
                 return false;
             };
@@ -89,7 +101,8 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
             }
             let is_child = by != group;
             let supervised = is_child && story.shape.is_supervised(group);
-            let kept = || story.dropping(story.shape.code_of(by)) > story.returned(group);
+            let dropped = |keeper| story.dropping(keeper) > story.returned(group);
+            let kept = || story.keeper(by).is_none_or(dropped);
             match story
                 .returned(group)
                 .map(|index| story.entries[index].event)
@@ -116,9 +129,8 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
             // The nearest that returns a `GroupError`, unless that could not return.
             Place::Cleanups(id) => {
                 let climbs = story.climbs(by).into_iter();
-                let is_group = |id: &Id| matches!(story.shape.site(*id).kind, Kind::Group { .. });
-                let mut groups = climbs.filter(is_group);
-                groups.find(|&group| group == id || !story.adopted(group)) == Some(id)
+                let mut groups = climbs.filter(|id| story.shape.has_group_error(*id));
+                groups.find(|&group| group == id || !passes_on(story, group)) == Some(id)
             }
             Place::Close(id) => id == by,
             place => place == Place::Suppressed,
@@ -127,12 +139,24 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
     }
 }
 
+/// Could it not return, so that the failures of its releases climb? The one of many futures does so also if
+/// it panics.
+fn passes_on(story: &Story<'_>, group: Id) -> bool {
+    let panics = |event| matches!(event, Event::Returned(_, Outcome::Panicked(_)));
+    let is_many = matches!(story.shape.site(group).kind, Kind::Many(_));
+    story.adopted(group) || (is_many && story.has_any(group, panics))
+}
+
 /// What is forgotten cannot report what only its own memory knows, nor can a handle that leaked.
 fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
     let forgotten = |id: Id| story.forgotten(id).is_some();
     let leaked = |id: Id| story.has(id, Event::Leaked(id));
     match origin {
         Origin::Error(_) => {
+            if let Some(race) = raced_in(story, by) {
+                let fails = |event| matches!(event, Event::Returned(_, Outcome::Failed(..)));
+                return !story.has_any(race, fails);
+            }
             let Some(group) = story.shape.group_of(by) else {
                 return false;
             };
@@ -143,7 +167,7 @@ fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
             let supervised = story.shape.is_supervised(group);
             // The errors of an inline scope might borrow, so only its own future may touch them.
             let with_its_scope = inline && forgotten(group);
-            let with_its_handle = leaked(by) || forgotten(story.shape.code_of(by));
+            let with_its_handle = leaked(by) || story.keeper(by).is_some_and(forgotten);
             let with_its_call = story.is_unstarted(by) && forgotten(second(by));
             with_its_scope || (supervised && by != group && with_its_handle) || with_its_call
         }
@@ -151,7 +175,7 @@ fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
         _ => story.panic_climbs(by).into_iter().any(|id| {
             let group = story.shape.group_of(id).filter(|group| *group != id);
             let supervised = group.is_some_and(|group| story.shape.is_supervised(group));
-            supervised && (leaked(id) || forgotten(story.shape.code_of(id)))
+            supervised && (leaked(id) || story.keeper(id).is_some_and(forgotten))
         }),
     }
 }

@@ -79,7 +79,14 @@ fn fits(
         }
         // Where a panic came from is a matter of reports.
         (_, Outcome::Panicked(_)) => true,
-        (Kind::Many(way), Outcome::Value) => gave_all(story, id, way),
+        (Kind::Many(way), Outcome::Value) => {
+            gave_all(story, id, way) && !has_failed(story, id, index)
+        }
+        (Kind::Many(All::Gathered), Outcome::Failed(failures, cleanups)) => failures + cleanups > 0,
+        (Kind::Many(All::RacedOk), Outcome::Failed(failures, cleanups)) => {
+            cleanups > 0 || failures == items(story, id).len()
+        }
+        (Kind::Many(_), Outcome::SaysCancelled(0, 0)) => story.shape.is_race_of_nobody(id),
         (Kind::Group { .. }, Outcome::Value) => {
             inside == Some(Ending::Value) && !has_failed(story, id, index)
         }
@@ -144,11 +151,12 @@ fn items(story: &Story<'_>, many: Id) -> Vec<Id> {
     items.map(|(id, _)| *id).collect()
 }
 
-/// Was the output of each item given? Of a race, that of one.
+/// Was the output of each item given? Of a race, that of one: `race_ok` without entrants fails.
 fn gave_all(story: &Story<'_>, many: Id, way: All) -> bool {
     let items = items(story, many).len();
     let expected = match way {
         All::Raced => items.min(1),
+        All::RacedOk => 1,
         _ => items,
     };
     given(story, many).len() == expected

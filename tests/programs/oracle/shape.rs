@@ -161,10 +161,24 @@ impl Shape {
     pub fn group_of(&self, id: Id) -> Option<Id> {
         match self.site(id).kind {
             Kind::Group { .. } => Some(id),
-            // Its error is a value.
-            Kind::Item(way) if !way.is_supervised() => None,
+            Kind::Item(way) if !way.has_failures() => None,
             kind if kind.is_child() => self.site(id).parent,
             _ => None,
+        }
+    }
+
+    /// It fails at once, and says that it was cancelled.
+    pub fn is_race_of_nobody(&self, id: Id) -> bool {
+        let mut sites = self.sites.values();
+        self.site(id).kind == Kind::Many(All::RacedOk) && !sites.any(|site| site.parent == Some(id))
+    }
+
+    /// Does it return a `GroupError`?
+    pub fn has_group_error(&self, id: Id) -> bool {
+        match self.site(id).kind {
+            Kind::Group { .. } => true,
+            Kind::Many(way) => way.has_group_error(),
+            _ => false,
         }
     }
 

@@ -26,7 +26,7 @@ impl<'a> Story<'a> {
     pub fn new(program: &'a Program, entries: &'a [Entry], pace: Pace) -> Self {
         let shape = Shape::of(program);
         let most = shape.sites.keys().next_back().copied().unwrap_or(0);
-        let steps = 2 * program.root.block.count() as Id + 2;
+        let steps = program.root.block.last() + 2;
         let mut places = vec![Vec::new(); most.max(steps) as usize + 2];
         for (index, entry) in entries.iter().enumerate() {
             places[entry.event.id() as usize].push(index);
@@ -52,6 +52,18 @@ impl<'a> Story<'a> {
         innermost.map_or(Vec::new(), |id| self.outwards(id, |_| true))
     }
 
+    /// The code that has a child's handle: that which has spawned it, or which has found it. `None` if it was
+    /// shared, and nobody has found it.
+    pub fn keeper(&self, child: Id) -> Option<Id> {
+        let mut events = self.of(child).rev();
+        let last = events.find_map(|(_, event)| match event {
+            Event::Found(_, by) => Some(Some(self.shape.code_of(by))),
+            Event::Shared(_) => Some(None),
+            _ => None,
+        });
+        last.unwrap_or_else(|| Some(self.shape.code_of(child)))
+    }
+
     /// The same for a panic. That of an output's destructor is one of the group that drops it, or of the
     /// code that has the handle.
     pub fn panic_climbs(&self, by: Id) -> Vec<Id> {
@@ -62,7 +74,9 @@ impl<'a> Story<'a> {
             .get(&by)
             .is_some_and(|site| site.kind.is_child())
         {
-            climbs.extend(self.outwards(self.shape.code_of(by), |_| true));
+            let keepers = [Some(self.shape.code_of(by)), self.keeper(by)];
+            let keepers = keepers.into_iter().flatten();
+            climbs.extend(keepers.flat_map(|code| self.outwards(code, |_| true)));
         }
         climbs
     }

@@ -79,7 +79,7 @@ impl World {
             ended,
             daemon: spawn.way == Way::Daemon && !supervised,
             end,
-            read: spawn.fate == Fate::Leaked,
+            read: matches!(spawn.fate, Fate::Leaked | Fate::Shared),
         });
         Ok((group, (!refused).then_some(children.len() - 1)))
     }

@@ -226,7 +226,8 @@ impl World {
             | Act::Blocking(_)
             | Act::Start(_)
             | Act::Many(_)
-            | Act::Item(_) => return Err(Unknown),
+            | Act::Item(_)
+            | Act::AwaitShared { .. } => return Err(Unknown),
         }
         Ok(End::Value)
     }

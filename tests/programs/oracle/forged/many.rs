@@ -1,6 +1,6 @@
 //! What many futures at once give and when, and what the items may do.
 
-use super::{add, after, complains, is_return, place};
+use super::{add, after, complains, is_return, place, replace};
 use crate::programs::{
     grammar::{Act, All, Block, Many, Program},
     ledger::{Ending, Event, Joined, Outcome},
@@ -105,6 +105,58 @@ fn a_loser_of_a_race_that_goes_on_is_noticed() {
         add(entries, Event::Polled(8), |e| {
             matches!(e, Event::Ready(4, _))
         });
+    });
+}
+
+/// Items 4, which fails (6), and 8, which has an output.
+fn one_fails(way: All) -> Program {
+    let failing = Act::Item(Block::of(vec![Act::Fail]));
+    many(way, vec![failing, Act::Item(Block::default())])
+}
+
+#[test]
+fn a_gather_that_gives_outputs_though_an_item_failed_is_noticed() {
+    complains(&one_fails(All::Gathered), "3 returned Value", |entries| {
+        let fails = |e| matches!(e, Event::Returned(3, Outcome::Failed(..)));
+        replace(entries, fails, Event::Returned(3, Outcome::Value));
+    });
+}
+
+#[test]
+fn a_gather_that_loses_the_failure_is_noticed() {
+    let expected = "Error(6) was not reported";
+    complains(&one_fails(All::Gathered), expected, |entries| {
+        let at = place(entries, |e| matches!(e, Event::Reported(..)));
+        entries.remove(at);
+    });
+}
+
+#[test]
+fn an_item_that_goes_on_when_another_of_a_gather_has_failed_is_noticed() {
+    let items = [vec![Act::Fail], vec![Act::Sleep(1)]].map(|acts| Act::Item(Block::of(acts)));
+    let program = many(All::Gathered, items.into());
+    complains(&program, "after Ready(4", |entries| {
+        add(entries, Event::Polled(8), |e| {
+            matches!(e, Event::Ready(4, _))
+        });
+    });
+}
+
+#[test]
+fn a_race_for_success_that_fails_though_one_succeeded_is_noticed() {
+    complains(&one_fails(All::RacedOk), "3 returned Failed", |entries| {
+        let failed = Event::Returned(3, Outcome::Failed(1, 0));
+        replace(entries, is_return(3), failed);
+    });
+}
+
+#[test]
+fn a_race_for_success_that_loses_a_failure_is_noticed() {
+    let failing = Act::Item(Block::of(vec![Act::Fail]));
+    let program = many(All::RacedOk, vec![failing]);
+    complains(&program, "Error(6) was not reported", |entries| {
+        let at = place(entries, |e| matches!(e, Event::Reported(..)));
+        entries.remove(at);
     });
 }
 

@@ -1,14 +1,29 @@
 //! What is returned, and what is told to whom.
 
-use super::{add, complains, failing, is_return, plain, replace};
+use super::{add, complains, failing, is_return, opened, plain, replace, spawn};
 use crate::programs::{
-    grammar::{Act, Block, Program, ROOT},
+    grammar::{Act, Block, Fate, Opener, Program, ROOT},
     ledger::{Event, Joined, Origin, Outcome, Place},
 };
 
 #[test]
 fn a_lost_error_is_noticed() {
     complains(&failing(), "Error(6) was not reported", |entries| {
+        entries.retain(|entry| !matches!(entry.event, Event::Reported(..)));
+    });
+}
+
+/// A supervised child (10) fails (12), and another (2) has found its handle (6).
+#[test]
+fn a_lost_error_that_only_a_shared_handle_had_is_noticed() {
+    let mut child = spawn(vec![Act::Fail]);
+    if let Act::Spawn(spawn) = &mut child {
+        spawn.fate = Fate::Shared;
+    }
+    let supervised = opened(Opener::Supervise, None, vec![child, Act::Sleep(3)]);
+    let finder = spawn(vec![Act::Sleep(1), Act::AwaitShared { cancel: false }]);
+    let program = Program::new(true, Block::of(vec![finder, supervised]));
+    complains(&program, "Error(12) was not reported", |entries| {
         entries.retain(|entry| !matches!(entry.event, Event::Reported(..)));
     });
 }
