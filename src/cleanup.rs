@@ -166,7 +166,8 @@ impl<R> Deferred<R> {
     /// # Cancel safety
     ///
     /// Safe: a cancellation does not reach the release. If this is dropped half-way, the boundary
-    /// around runs the half-run release to its end.
+    /// around runs the half-run release to its end. If it lies aside, unpolled, when a boundary between is
+    /// cancelled, nobody can run the release, and its being cut is reported.
     pub fn close(mut self) -> impl Future<Output = Result<(), BoxError>> {
         let held = self.0.take().expect("taken only by what consumes it");
         let (home, obligation) = (held.into_obligation)(held);

@@ -103,7 +103,7 @@ impl<C: Choose> Maker<'_, C> {
 
     /// Anything.
     fn any(&mut self, depth: u32) -> Act {
-        match self.below(21) {
+        match self.below(22) {
             0 if depth > 0 => Act::Race(self.ticks(), self.block(depth - 1)),
             1 if depth > 0 => Act::Forget(self.ticks(), self.block(depth - 1)),
             2 if depth > 0 => Act::Start(Start {
@@ -122,6 +122,11 @@ impl<C: Choose> Maker<'_, C> {
             16 if depth > 0 => Act::Many(self.many(depth - 1)),
             17..=20 => Act::AwaitShared {
                 cancel: self.one_in(4),
+            },
+            21 if depth > 0 => Act::Pause {
+                after: self.ticks(),
+                away: self.ticks(),
+                block: self.block(depth - 1),
             },
             _ => self.known(depth),
         }

@@ -16,7 +16,7 @@ pub type Ticks = u8;
 pub const ROOT: Id = 0;
 
 /// The other thing that a step starts: the `run` in a blocking closure, the caller's side of a
-/// `start`, the release of a `bracket`, the boundary of many.
+/// `start`, the release of a `bracket`, the boundary of many, the time for which a block is aside.
 pub fn second(id: Id) -> Id {
     id + 1
 }
@@ -77,6 +77,12 @@ pub enum Act {
     Race(Ticks, Block),
     /// The same, and forgets it half-way.
     Forget(Ticks, Block),
+    /// The same, and leaves it aside for some time before it polls it again, to its end.
+    Pause {
+        after: Ticks,
+        away: Ticks,
+        block: Block,
+    },
     Many(Many),
     /// One of many. (It has no other place.)
     Item(Block),
@@ -272,6 +278,7 @@ macro_rules! inside {
             | Act::Bracket { block, .. }
             | Act::Race(_, block)
             | Act::Forget(_, block)
+            | Act::Pause { block, .. }
             | Act::Many(Many { block, .. })
             | Act::Item(block)
             | Act::Spawn(Spawn { block, .. })

@@ -20,7 +20,7 @@ use headcount::{CancelScope, Started, time::Instant};
 use shuttle::thread;
 
 use super::{
-    grammar::{Act, Block, Id, Program, ROOT, Step},
+    grammar::{Act, Block, Id, Program, ROOT, Step, second},
     homes::{Home, Kept, Opened, Stack, Token},
     ledger::{
         Boxed, Event, Ledger, Oops, Origin, Outcome, Place, Tracked, Watched, caught, returned,
@@ -259,6 +259,14 @@ impl Env {
                 if let Some(loser) = self.foreign(id, *ticks, block).await? {
                     self.ledger.note(Event::Forgot(id));
                     std::mem::forget(loser);
+                }
+            }
+            Act::Pause { after, away, block } => {
+                if let Some(aside) = self.foreign(id, *after, block).await? {
+                    self.ledger.note(Event::Paused(id));
+                    self.sleep(second(id), *away).await;
+                    self.ledger.note(Event::Resumed(id));
+                    drop(aside.await?);
                 }
             }
             Act::Many(many) => self.many(id, many).await?,

@@ -137,6 +137,10 @@ pub enum Event {
     LostDone(Id),
     /// And forgets it.
     Forgot(Id),
+    /// It leaves the block aside.
+    Paused(Id),
+    /// It polls it again.
+    Resumed(Id),
     /// The call that spawned it came back.
     Spawned(Id),
     Leaked(Id),
@@ -196,6 +200,8 @@ impl Event {
             | Event::Lost(id)
             | Event::LostDone(id)
             | Event::Forgot(id)
+            | Event::Paused(id)
+            | Event::Resumed(id)
             | Event::Spawned(id)
             | Event::Leaked(id)
             | Event::Shared(id)

@@ -102,6 +102,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
         Act::Spawn(spawn) => spawn.fate = Fate::Dropped,
         Act::Enter(enter) => enter.shielded = false,
         Act::Many(many) => many.takes = None,
+        Act::Pause { away, .. } => *away = 1,
         Act::Blocking(blocking) => blocking.asks = 0,
         Act::Defer(release) | Act::Bracket { release, .. } => release.ends = Ends::Well,
         _ => {}
@@ -127,6 +128,7 @@ fn acts(act: &Act, found: &mut dyn FnMut(Act)) {
     try_change(&|act| match act {
         Act::Sleep(ticks) | Act::Heed(ticks) => *ticks = 1,
         Act::Timeout(ticks, _) | Act::Race(ticks, _) | Act::Forget(ticks, _) => *ticks = 1,
+        Act::Pause { after, .. } => *after = 1,
         Act::Start(start) => start.sends_after = 0,
         Act::Spawn(spawn) => spawn.bomb = false,
         Act::Many(many) => many.bomb = false,

@@ -97,6 +97,11 @@ fn around(act: &Act) -> (String, String) {
             format!("select(sleep({ticks}), async "),
             ").await /* forgets it */",
         ),
+        Act::Pause { after, away, .. } => {
+            let before = format!("let left = select(sleep({after}), async ");
+            let after = format!(").await; sleep({away}).await; left.await");
+            return (before, after);
+        }
         Act::Many(many) => {
             let (mut before, mut after) = match many.way {
                 All::Mapped { limit, in_order } => (

@@ -35,8 +35,12 @@ fn nobody_is_left(story: &Story<'_>, complaints: &mut Complaints) {
             // Rule 21: what the code around owns outlives everything below.
             let inline = site.kind.is_boundary() && site.holder == site.code;
             let around = site.code.filter(|_| inline);
-            let around = around
-                .filter(|&code| story.lost(code).is_none() && story.forgotten(code).is_none());
+            let is_polled = |code: &Id| {
+                story.lost(*code).is_none()
+                    && story.forgotten(*code).is_none()
+                    && !story.is_aside(*code)
+            };
+            let around = around.filter(is_polled);
             let dropped = around.and_then(|code| story.dropping(code));
             (id, [story.returned(id), joined(id), dropped])
         })

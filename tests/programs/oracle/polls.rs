@@ -50,7 +50,10 @@ fn polled_after(story: &Story<'_>, id: Id, visible: usize, complaints: &mut Comp
                 polls.find(|at| *at > since).map(|at| story.at(at)) == Some(story.at(index))
             };
             let forgotten = story.forgotten(inner).filter(|&at| at < index);
-            forgotten.is_none_or(looked_for) && story.is_open_in(inner, dropped_as_one, index)
+            let mut pauses = story.pauses(inner);
+            let aside = pauses.find(|(from, to)| *from < index && to.is_none_or(|to| index < to));
+            let unpolled = forgotten.or(aside.map(|(paused, _)| paused));
+            unpolled.is_none_or(looked_for) && story.is_open_in(inner, dropped_as_one, index)
         };
         let mut inside = story.shape.sites.keys();
         if n > 0 && !inside.any(|&inner| is_open(inner)) {

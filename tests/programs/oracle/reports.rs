@@ -85,7 +85,13 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
     match origin {
         Origin::Error(_) => {
             if let Some(race) = raced_in(story, by) {
-                return place == Place::Failures(race);
+                let panics = |event| matches!(event, Event::Returned(_, Outcome::Panicked(_)));
+                let around = || story.climbs(race);
+                return match place {
+                    Place::Failures(id) => id == race,
+                    Place::Cleanups(id) => story.has_any(race, panics) && around().contains(&id),
+                    place => place == Place::Suppressed && story.has_any(race, panics),
+                };
             }
             let Some(group) = story.shape.group_of(by) else {
                 return false;

@@ -264,7 +264,7 @@ impl Shape {
                 self.inline(id, Kind::Bracket, block, place);
                 self.release(second(id), id, id);
             }
-            Act::Race(_, block) | Act::Forget(_, block) => {
+            Act::Race(_, block) | Act::Forget(_, block) | Act::Pause { block, .. } => {
                 let (boundary, code) = (place.boundary, place.code);
                 self.add(id, Kind::Foreign, boundary, code, Some(code));
                 let mut inside = place.clone();

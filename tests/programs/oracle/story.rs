@@ -178,6 +178,21 @@ impl<'a> Story<'a> {
         site.code.filter(|_| waits)
     }
 
+    /// From where to where it lay aside, with the block whose memory it is part of. For ever, if that was not
+    /// polled again.
+    pub fn pauses(&self, id: Id) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
+        self.shape.holders(id).filter_map(|id| {
+            let paused = self.place(id, |event| matches!(event, Event::Paused(_)))?;
+            let resumed = self.place(id, |event| matches!(event, Event::Resumed(_)));
+            Some((paused, resumed))
+        })
+    }
+
+    /// Did it lie aside until it was dropped?
+    pub fn is_aside(&self, id: Id) -> bool {
+        self.pauses(id).any(|(_, resumed)| resumed.is_none())
+    }
+
     /// Where a foreign combinator dropped it half-way.
     pub fn lost(&self, id: Id) -> Option<usize> {
         let mut holders = self.shape.holders(id);
@@ -240,7 +255,7 @@ impl<'a> Story<'a> {
         let around = std::iter::once(id).chain(self.shape.ancestors(id));
         around
             .into_iter()
-            .any(|id| self.lost(id).is_some() || self.forgotten(id).is_some())
+            .any(|id| self.lost(id).is_some() || self.forgotten(id).is_some() || self.is_aside(id))
     }
 }
 

@@ -26,6 +26,8 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
                 .or_else(|| dropped_below(story, first(id), returned)),
             _ => last_below(story, id, returned),
         };
+        // What lies aside then does not return before it is polled again.
+        let held_until = held_until.map(|(from, to)| (from, polled_from(story, id, to)));
         let at = story.at(returned);
         if let Some((from, to)) = held_until.filter(|(from, to)| at < *from || at > *to) {
             complaints.push(match from == to {
@@ -38,6 +40,17 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
     if story.pace == Pace::Virtual {
         as_the_reference_says(story, complaints);
     }
+}
+
+/// The first instant from that one on at which it did not lie aside.
+fn polled_from(story: &Story<'_>, id: Id, at: u64) -> u64 {
+    story.pauses(id).fold(at, |at, (paused, resumed)| {
+        let resumed = resumed.map_or(at, |resumed| story.at(resumed));
+        match story.at(paused) <= at {
+            true => at.max(resumed),
+            false => at,
+        }
+    })
 }
 
 /// When the last thing at or below it happened.

@@ -223,6 +223,7 @@ impl World {
             | Act::Heed(_)
             | Act::Race(..)
             | Act::Forget(..)
+            | Act::Pause { .. }
             | Act::Blocking(_)
             | Act::Start(_)
             | Act::Many(_)
