@@ -6,7 +6,7 @@ use crate::{
     cancel::CancelReason,
     carry::{Luggage, What},
     conclude::{self, Opening},
-    error::{GroupError, IntoOutcome, TrySpawnError},
+    error::{Failure, GroupError, IntoOutcome, TrySpawnError},
     handle::JoinHandle,
     kernel::{
         blocking::{Blocking, BlockingToken, Pool},
@@ -74,6 +74,12 @@ impl<'env, E> TaskGroup<'env, E> {
             book,
             _env: PhantomData,
         }
+    }
+
+    /// Records a failure, and cancels nobody.
+    pub(crate) fn leave(&self, failure: Failure<E>) {
+        let noted = self.book.note(failure);
+        debug_assert!(noted.is_ok(), "only a child of the group may call this");
     }
 
     fn share(&self) -> Self {

@@ -1,14 +1,14 @@
 //! What the hidden group of a call that returns no `GroupError` could not return, and what such a call has to
 //! drop.
 
-use std::{fmt, future::pending, panic::resume_unwind, thread};
+use std::{fmt, future::pending, panic::resume_unwind, thread, vec};
 
 use log::Level;
 
 use crate::{
     error::{CleanupFailure, GroupError},
-    kernel::context,
-    panics::{self, Panic, Payload, Suppressed},
+    kernel::{context, inherited::suppress},
+    panics::{self, Suppressed},
 };
 
 /// Errors of a hidden group climb to the boundary around, like those of one that is gone.
@@ -56,17 +56,52 @@ pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     }
 }
 
-/// Tells of a panic that cannot go on.
-pub(crate) fn suppress(payload: Payload) {
-    match context::node() {
-        Some(node) => {
-            let panic = Panic {
-                payload,
-                name: node.name.clone(),
-                location: node.location,
-            };
-            node.suppress(panic.into());
-        }
-        None => panics::guard("a destructor", || resume_unwind(payload)),
+/// Things of the user, to be taken one after the other. Those that are left are dropped one after the other.
+pub(crate) struct Each<T>(vec::IntoIter<T>);
+
+impl<T> Each<T> {
+    pub(crate) fn new(things: Vec<T>) -> Self {
+        Each(things.into_iter())
+    }
+}
+
+impl<T> Iterator for Each<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<T> Drop for Each<T> {
+    fn drop(&mut self) {
+        drop_each(&mut self.0);
+    }
+}
+
+/// Things of the user that are collected, one after the other. They are dropped so, too.
+pub(crate) struct Collected<T>(Vec<T>);
+
+impl<T> Collected<T> {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Collected(Vec::with_capacity(capacity))
+    }
+
+    pub(crate) fn push(&mut self, thing: T) {
+        self.0.push(thing);
+    }
+
+    pub(crate) fn into_inner(mut self) -> Vec<T> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<T> Drop for Collected<T> {
+    fn drop(&mut self) {
+        drop_each(self.0.drain(..));
     }
 }

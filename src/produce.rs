@@ -1,7 +1,7 @@
 //! A child that produces a stream.
 
 use std::{
-    fmt,
+    fmt, iter,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,7 +9,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use futures_core::Stream;
 
-use crate::{cancel::checkpoint, error::JoinError, handle::JoinHandle};
+use crate::{cancel::checkpoint, error::JoinError, handle::JoinHandle, hidden::drop_each};
 
 /// Where a child that [`spawn_stream`](crate::TaskGroup::spawn_stream) has spawned puts its items.
 pub struct Feed<T>(Sender<T>);
@@ -18,7 +18,8 @@ impl<T> Feed<T> {
     /// Gives an item to the stream, and waits while its buffer is full.
     ///
     /// When the stream is gone, the child is being cancelled, and ends here. Inside a
-    /// [`shield`](crate::shield()) it goes on, and the item is dropped.
+    /// [`shield`](crate::shield()) it goes on, and the item is dropped; so it does for somebody else to whom
+    /// the child gave the feed.
     ///
     /// # Cancel safety
     ///
@@ -38,8 +39,9 @@ impl<T> fmt::Debug for Feed<T> {
 
 /// The items of a child, as a stream. Made by [`spawn_stream`](crate::TaskGroup::spawn_stream).
 ///
-/// It ends when the child has ended, with its releases. If the child was cancelled or failed, the last
-/// item is that error: so a stream that was cut short does not look complete.
+/// It ends when the child has ended, with its releases, also if somebody else has the [`Feed`] then. If the
+/// child was cancelled or failed, the last item is that error: so a stream that was cut short does not look
+/// complete.
 #[must_use = "dropping the stream cancels the child that produces it"]
 pub struct Produced<T> {
     items: Pin<Box<Receiver<T>>>,
@@ -76,6 +78,8 @@ impl<T> Stream for Produced<T> {
             let ended = ready!(Pin::new(child).poll(cx));
             self.child = None;
             self.error = ended.err();
+            // Whoever may still have the feed gives nothing any more.
+            self.items.close();
             // What it gave last may have come since.
             if let Ok(item) = self.items.try_recv() {
                 return Poll::Ready(Some(Ok(item)));
@@ -90,6 +94,8 @@ impl<T> Drop for Produced<T> {
         if let Some(child) = &self.child {
             child.cancel();
         }
+        self.items.close();
+        drop_each(iter::from_fn(|| self.items.try_recv().ok()));
     }
 }
 

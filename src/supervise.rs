@@ -25,7 +25,7 @@ use crate::{
         ledger::Ask,
         node::Kind,
         spawn::{self, Home},
-        supervised::{Slot, Supervised, Unread},
+        supervised::{Last, Slot, Supervised, Unread},
     },
     options::Options,
     spawning::{self, GroupStats},
@@ -137,6 +137,9 @@ impl<E: fmt::Debug + Send + 'static> Supervisor<E> {
         let luggage = Luggage::new(What::Supervised, self.book.node(), &info);
         let child = Supervised::new(luggage.around::<E, _>(future), slot.clone());
         let claim = spawn::spawn_or_drop(&self.book, &Home::Runtime, Ask::Queue, info, child);
+        if claim.cell().end().is_some() {
+            slot.note_refusal();
+        }
         SupervisedHandle { claim, slot }
     }
 
@@ -244,7 +247,7 @@ impl<E> fmt::Debug for Supervisor<E> {
 ///
 /// Safe: the outcome stays with the handle until it is returned.
 pub struct SupervisedHandle<T, E> {
-    claim: Claim<()>,
+    claim: Claim<Last<T, E>>,
     slot: Arc<Slot<T, E>>,
 }
 
@@ -386,7 +389,9 @@ impl<T, E> fmt::Debug for SupervisedHandle<T, E> {
 ///
 /// # Panics
 ///
-/// With the panic of the body, after all children have ended.
+/// With the panic of the body, after all children have ended; it cancels everybody. So does that of a destructor
+/// below a boundary which a child has dropped or forgotten before its end: such a boundary is not the child's any
+/// more.
 ///
 /// # Cancel safety
 ///

@@ -7,11 +7,13 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::TryFutureExt;
+
 use super::wait::{self, ReturnWhen};
 use crate::{
     error::{GroupError, TaskError},
     group::{TaskGroup, group},
-    hidden::{pass_on, without_value},
+    hidden::{Collected, Each, pass_on, without_value},
     kernel::{atomic::Lock, ledger::Ask},
     spawning,
     supervise::{SupervisedHandle, Supervisor, supervise},
@@ -52,14 +54,12 @@ where
     E: fmt::Debug + Send + 'static,
 {
     let caller = Location::caller();
-    let futures: Vec<F> = futures.into_iter().collect();
-    group(async move |g: TaskGroup<'static, E>| {
+    let futures = Each::new(futures.into_iter().collect());
+    let gathered = group(async move |g: TaskGroup<'static, E>| {
         let spawn = |future| g.spawn_as(spawning::info(None, caller), Ask::Queue, future);
-        // Not collected: that would take over the memory of the futures, and keep it until the end.
-        let mut handles = Vec::with_capacity(futures.len());
-        handles.extend(futures.into_iter().map(spawn));
-        let mut values = Vec::with_capacity(handles.len());
-        for handle in handles {
+        let handles: Vec<_> = futures.map(spawn).collect();
+        let mut values = Collected::with_capacity(handles.len());
+        for handle in Each::new(handles) {
             match handle.await {
                 Ok(value) => values.push(value),
                 // It failed, so the group is cancelled and this body is dropped here.
@@ -67,7 +67,8 @@ where
             }
         }
         Ok(values)
-    })
+    });
+    gathered.map_ok(Collected::into_inner)
 }
 
 /// Runs the futures in parallel and returns every outcome in its place. Failures and panics cancel
@@ -104,14 +105,12 @@ where
     E: fmt::Debug + Send + 'static,
 {
     let caller = Location::caller();
-    let futures: Vec<F> = futures.into_iter().collect();
+    let futures = Each::new(futures.into_iter().collect());
     let place = Arc::new(Lock::new(None));
     let handles = place.clone();
     let ended = supervise(async move |s: Supervisor<E>| {
         let spawn = |future| s.spawn_as(spawning::info(None, caller), future);
-        // Not collected, as above.
-        let mut handles = Vec::with_capacity(futures.len());
-        handles.extend(futures.into_iter().map(spawn));
+        let handles: Vec<_> = futures.map(spawn).collect();
         wait::ended(&handles, ReturnWhen::AllCompleted).await;
         // They are read when the group has returned: whatever ends this before, a handle that is dropped
         // unread loses nothing.

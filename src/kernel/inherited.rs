@@ -1,18 +1,22 @@
 //! What a boundary holds until somebody returns or tells it: panics, and errors that could not return
 //! where they arose. It climbs to the nearest ancestor that can, and else goes to a hook or into the log.
 
-use std::sync::{Arc, Weak};
+use std::{
+    panic::resume_unwind,
+    sync::{Arc, Weak},
+};
 
 use log::Level;
 
 use super::{
+    context,
     node::{ENDED, Kind, Node, ORPHAN},
     obligations::{Owed, hand_over},
 };
 use crate::{
     cancel::{CancelKind, CancelReason},
     error::CleanupFailure,
-    panics::{self, Panic, Suppressed, SuppressedHook},
+    panics::{self, Panic, Payload, Suppressed, SuppressedHook},
 };
 
 /// The typed failures of a group, for when no opener is left to return them.
@@ -162,6 +166,21 @@ impl Node {
         if let Some(panic) = self.take_panic() {
             panic.resume();
         }
+    }
+}
+
+/// Tells of a panic of a destructor that cannot go on.
+pub(crate) fn suppress(payload: Payload) {
+    match context::node() {
+        Some(node) => {
+            let panic = Panic {
+                payload,
+                name: node.name.clone(),
+                location: node.location,
+            };
+            node.suppress(panic.into());
+        }
+        None => panics::guard("a destructor", || resume_unwind(payload)),
     }
 }
 

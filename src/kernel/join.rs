@@ -4,9 +4,11 @@ use std::{
     marker::PhantomData,
     sync::Mutex,
     task::{Context, Poll, ready},
+    thread,
 };
 
-use super::{cell::End, cell::is_plain, claims::CellRef, context, info::Info};
+use super::{cell::End, cell::is_plain, claims::CellRef, context, info::Info, inherited::suppress};
+use crate::panics;
 
 /// The claim of a handle on the output of its child. Owns the output once the child has ended, so
 /// for the drop checker it owns a `T`; it refers to nothing else that may have borrowed.
@@ -80,8 +82,15 @@ impl<T> Claim<T> {
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
         self.cell.leave(|| {
-            if !is_plain::<T>() {
-                drop(self.take_output());
+            if is_plain::<T>() {
+                return;
+            }
+            let output = self.take_output();
+            if !thread::panicking() {
+                drop(output);
+            } else if let Err(payload) = panics::catch(|| drop(output)) {
+                // A second panic would end the process.
+                suppress(payload);
             }
         });
     }

@@ -8,6 +8,8 @@
 //! 1. The verdict is put in once, by the child, before it counts out. It is taken once: by a poll of
 //!    the handle, or, once the handle is gone, by whoever comes second, child or handle. Putting,
 //!    taking and leaving are steps under the lock of the slot, so exactly one side finds the other.
+//!    A value that nobody reads waits there for the end of the child, since what lives below it may be part
+//!    of that: the output of the child is [`Last`], which is dropped then.
 //! 2. A failure that nobody read goes into the book of the group, if that is still open, else to the
 //!    hook for suppressed failures. The opener closes the book in the step in which it takes what is
 //!    in there. So what was brought before is returned by the opener, and what comes later is not
@@ -80,6 +82,23 @@ struct State<T, E> {
     reason: Option<CancelReason>,
 }
 
+impl<T, E> State<T, E> {
+    /// A failure that no handle will carry.
+    fn take_unread_failure(&mut self) -> Option<Verdict<T, E>> {
+        let gone = self.gone;
+        self.verdict.take_if(|verdict| gone && verdict.is_err())
+    }
+}
+
+/// The output of a supervised child. It goes when the child has ended, or with the handle after that.
+pub(crate) struct Last<T, E>(Arc<Slot<T, E>>);
+
+impl<T, E> Drop for Last<T, E> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 impl<T, E> Slot<T, E> {
     pub(crate) fn new(who: Info, book: Arc<dyn Unread<E>>) -> Arc<Self> {
         Arc::new(Slot {
@@ -93,15 +112,22 @@ impl<T, E> Slot<T, E> {
         })
     }
 
-    /// The child has ended.
+    /// The code of the child has ended.
     fn put(&self, verdict: Verdict<T, E>) {
         let unread = {
             let mut state = self.state.lock();
-            if state.gone {
-                Some(verdict)
-            } else {
-                state.verdict.replace(verdict)
-            }
+            let before = state.verdict.replace(verdict);
+            before.or_else(|| state.take_unread_failure())
+        };
+        self.dispose(unread);
+    }
+
+    /// The child has ended, with all that is below it.
+    fn end(&self) {
+        let unread = {
+            let mut state = self.state.lock();
+            let gone = state.gone;
+            state.verdict.take_if(|_| gone)
         };
         self.dispose(unread);
     }
@@ -125,7 +151,7 @@ impl<T, E> Slot<T, E> {
         let unread = {
             let mut state = self.state.lock();
             state.gone = true;
-            state.verdict.take()
+            state.take_unread_failure()
         };
         self.dispose(unread);
     }
@@ -149,6 +175,12 @@ impl<T, E> Slot<T, E> {
             let reason = CancelReason::explicit(None);
             self.state.lock().reason.get_or_insert(reason);
         }
+    }
+
+    /// The child may have been refused, for what is the reason at this moment.
+    pub(crate) fn note_refusal(&self) {
+        let reason = self.reason();
+        self.state.lock().reason.get_or_insert(reason);
     }
 
     /// Why the child was cancelled.
@@ -197,13 +229,12 @@ where
     F: Future,
     F::Output: IntoOutcome<E, Value = T>,
 {
-    type Output = ();
+    type Output = Result<Last<T, E>, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            return Poll::Ready(());
-        };
+        let inner = this.inner.as_mut().as_pin_mut();
+        let inner = inner.expect("a child is not polled again after its end");
         let polled = panics::catch(|| inner.poll(cx).map(IntoOutcome::into_outcome));
         let verdict = match polled {
             Ok(polled) => ready!(polled).map_err(TaskError::Failed),
@@ -223,6 +254,6 @@ where
                 Err(TaskError::Panicked(panic))
             }
         });
-        Poll::Ready(())
+        Poll::Ready(Ok(Last(slot.clone())))
     }
 }

@@ -19,7 +19,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::{Future, pending},
-    panic::Location,
+    panic::{Location, resume_unwind},
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -32,6 +32,8 @@ use log::Level;
 use crate::{
     cancel,
     error::{GroupError, IntoOutcome, TaskError},
+    hidden::drop_each,
+    kernel::info::Info,
     options::Options,
     panics, spawning,
     supervise::{SupervisedHandle, Supervisor},
@@ -222,6 +224,19 @@ struct Member<E> {
     started: Option<Instant>,
 }
 
+impl<E> Member<E> {
+    fn info(&self) -> Info {
+        spawning::info(Some(self.name.to_string()), self.location)
+    }
+}
+
+/// What the factories own is the user's.
+impl<E> Drop for Restarts<E> {
+    fn drop(&mut self) {
+        drop_each(self.children.drain(..));
+    }
+}
+
 impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     /// One more child: `factory` makes its future, for the first run and for each restart.
     ///
@@ -262,11 +277,12 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     /// Behind it are failures that came when it was too late for a restart. And with the failures of
     /// temporary children, and with those during a shutdown; under
     /// [`one_for_all`](Restart::one_for_all) also with those before it, if it came while the others were
-    /// joined. Panics of temporary children are [`cleanup_failures`](GroupError::cleanup_failures).
+    /// joined. Panics of temporary children are [`cleanup_failures`](GroupError::cleanup_failures); and failed
+    /// releases of all runs, which are kept until then.
     ///
     /// # Panics
     ///
-    /// Never with the panic of a child.
+    /// Never with the panic of a child itself; see [`supervise`](crate::supervise()) for those below it.
     ///
     /// # Cancel safety
     ///
@@ -292,6 +308,10 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
             living.push(self.start(&supervisor, index, None));
         }
         if self.restart.policy == Policy::Temporary {
+            if cancel::is_cancelled() {
+                // Some never begin: this body is dropped here.
+                pending::<()>().await;
+            }
             // Nobody reads the handles, so the boundary returns what fails.
             return Ok(());
         }
@@ -304,7 +324,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
                 continue;
             }
             let Some(delay) = self.next_delay(index, &mut window) else {
-                return Err(end.one_too_many(self.restart.max, self.restart.within));
+                return Err(self.give_up(&supervisor, index, end));
             };
             warn(&end, format_args!("restarting in {delay:?}"));
             if !self.restart.one_for_all {
@@ -328,26 +348,46 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         index: usize,
         end: RestartError<E>,
     ) -> bool {
-        let mut ends = vec![(index, end)];
+        let mut ends = Ends {
+            kept: self,
+            supervisor,
+            list: vec![(index, end)],
+        };
         living.iter().for_each(|run| run.handle.cancel());
         loop {
             // At each end and not after the last: the grace may be over before that.
             let stops = cancel::is_shutting_down();
             if stops {
-                ends.drain(..)
-                    .for_each(|(index, end)| self.leave(supervisor, index, end));
+                ends.leave();
             }
             let Some((index, outcome)) = living.next().await else {
-                ends.into_iter().for_each(|(_, end)| discard(end));
+                ends.list.drain(..).for_each(|(_, end)| discard(end));
                 return !stops;
             };
             if let Some(end) = self.needs_restart(index, outcome) {
                 if !cancel::is_shutting_down() {
                     warn(&end, format_args!("restarting with the others"));
                 }
-                ends.push((index, end));
+                ends.list.push((index, end));
             }
         }
+    }
+
+    /// Drops the factories, and gives the last error: to the boundary, if one of them panics.
+    fn give_up(
+        mut self,
+        supervisor: &Supervisor<RestartError<E>>,
+        index: usize,
+        end: RestartError<E>,
+    ) -> RestartError<E> {
+        let children = std::mem::take(&mut self.children);
+        let info = children[index].info();
+        let end = end.one_too_many(self.restart.max, self.restart.within);
+        if let Err(payload) = panics::catch(|| drop_each(children)) {
+            supervisor.leave_unread(&info, end);
+            resume_unwind(payload);
+        }
+        end
     }
 
     /// Starts a child, or starts it again after a delay.
@@ -360,7 +400,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         let member = &mut self.children[index];
         member.started = Some(Instant::now() + again.unwrap_or_default());
         let (name, factory) = (member.name.clone(), member.factory.clone());
-        let info = spawning::info(Some(name.to_string()), member.location);
+        let info = member.info();
         let handle = supervisor.spawn_as(info, async move {
             if let Some(delay) = again {
                 if !delay.is_zero() {
@@ -385,9 +425,7 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     /// reads. A child that returned was right to.
     fn leave(&self, supervisor: &Supervisor<RestartError<E>>, index: usize, end: RestartError<E>) {
         if !end.is_return() {
-            let member = &self.children[index];
-            let info = spawning::info(Some(member.name.to_string()), member.location);
-            supervisor.leave_unread(&info, end);
+            supervisor.leave_unread(&self.children[index].info(), end);
         }
     }
 
@@ -433,6 +471,28 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
         let delay = self.restart.delay(member.streak);
         member.streak = member.streak.saturating_add(1);
         Some(delay)
+    }
+}
+
+/// Ends that lead to a restart of all, if it comes to that. Else the boundary gets them, as failures that nobody
+/// reads.
+struct Ends<'a, E: fmt::Debug + Send + 'static> {
+    kept: &'a Restarts<E>,
+    supervisor: &'a Supervisor<RestartError<E>>,
+    list: Vec<(usize, RestartError<E>)>,
+}
+
+impl<E: fmt::Debug + Send + 'static> Ends<'_, E> {
+    fn leave(&mut self) {
+        for (index, end) in self.list.drain(..) {
+            self.kept.leave(self.supervisor, index, end);
+        }
+    }
+}
+
+impl<E: fmt::Debug + Send + 'static> Drop for Ends<'_, E> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -4,8 +4,8 @@ use std::{future::pending, pin::Pin};
 
 use futures_util::StreamExt;
 use headcount::{
-    Options, ReturnWhen, TaskError, as_completed, gather, gather_settled, group, map_concurrent,
-    race, race_ok, shield, supervise, time::sleep, timeout, wait,
+    GroupError, Options, ReturnWhen, TaskError, as_completed, defer, gather, gather_settled, group,
+    map_concurrent, race, race_ok, shield, supervise, time::sleep, timeout, wait,
 };
 
 use crate::support::{
@@ -266,5 +266,67 @@ fn below_a_map_that_is_out_of_time_the_reason_is_the_deadline() {
         });
         assert!(timeout(secs(2), items.count()).await.is_err());
         ledger.expect(&[(2_000, "Deadline")]);
+    });
+}
+
+/// Rule 14: it gives way to the panic, and is not lost.
+#[test]
+fn an_error_beside_the_panic_of_another_entrant_climbs() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let entrants = (1..=2).map(|n| async move {
+                sleep(secs(n)).await;
+                match n {
+                    1 => Err::<(), _>(Oops("one")),
+                    _ => panic!("two"),
+                }
+            });
+            let payload = catch(race_ok(entrants)).await.map(drop).unwrap_err();
+            assert_eq!(message(&*payload), "two");
+            done()
+        });
+        let error = outcome.await.unwrap_err();
+        assert_eq!(error.cleanup_failures().len(), 1);
+        assert!(error.cleanup_failures()[0].to_string().contains("one"));
+    });
+}
+
+/// Rule 12: it is lost before it is cancelled, and so has real errors to return; or they climb.
+#[test]
+fn a_race_that_all_have_lost_loses_no_error_when_it_is_cancelled_or_dropped() {
+    sim(SEEDS, || async {
+        fn lost() -> impl Future<Output = Result<(), GroupError<Oops>>> {
+            race_ok((1..=2).map(|n| async move {
+                let _guard = defer((), async move |()| sleep(secs(5)).await);
+                sleep(secs(n)).await;
+                Err(Oops(if n == 1 { "one" } else { "two" }))
+            }))
+        }
+        let error = timeout(secs(3), lost()).await.unwrap().unwrap_err();
+        assert_eq!(Err::<(), _>(error).names(), ["one", "two"]);
+        let outcome = group(async |_| {
+            let mut dropped = Box::pin(lost());
+            assert!(poll_once(&mut dropped).await.is_pending());
+            sleep(secs(3)).await;
+            drop(dropped);
+            done()
+        });
+        assert_eq!(outcome.await.unwrap_err().cleanup_failures().len(), 2);
+    });
+}
+
+/// One that may still be won has lost nothing that matters.
+#[test]
+fn an_open_race_that_is_dropped_fails_nobody() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let entrants = (0..2).map(|n| async move {
+                sleep(secs(n * 60)).await;
+                Err::<(), _>(Oops("early"))
+            });
+            assert!(timeout(secs(1), race_ok(entrants)).await.is_err());
+            done()
+        });
+        outcome.await.unwrap();
     });
 }

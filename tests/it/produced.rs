@@ -10,7 +10,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use headcount::{group, run, scope, time::sleep, timeout};
 
 use crate::support::{
-    Census, Ledger, Named, Oops, SEEDS, done, ok, on_workers, poll_once, secs, sim, yield_now,
+    Census, Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, message, ok, on_workers,
+    poll_once, secs, sim, yield_now,
 };
 
 #[test]
@@ -291,4 +292,72 @@ fn streams_dropped_anywhere_leave_nobody_and_nothing_on_real_threads() {
             }
         },
     );
+}
+
+/// The first panic goes on, and nothing is left in the buffer.
+#[test]
+fn a_release_behind_an_item_that_panics_when_dropped_is_not_lost() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let notes = ledger.clone();
+        let opening = group(async |g| {
+            let items = g.spawn_stream(3, async move |feed| {
+                feed.send((Some(PanicOnDrop("item")), None)).await;
+                let guard = notes.deferred("guard", secs(1));
+                feed.send((None, Some(guard))).await;
+                done()
+            });
+            sleep(secs(1)).await;
+            drop(items);
+            done()
+        });
+        let payload = catch(opening).await.map(drop).unwrap_err();
+        assert_eq!(message(&*payload), "item");
+        ledger.expect(&[(1_000, "guard releasing"), (2_000, "guard released")]);
+    });
+}
+
+#[test]
+fn a_stream_that_has_told_of_the_end_gives_no_item_of_a_feed_that_is_still_there() {
+    sim(SEEDS, || async {
+        let (mut kept, (give, take)) = (None, async_channel::bounded(1));
+        let outcome = group(async |g| {
+            kept = Some(g.spawn_stream(4, async move |feed| {
+                feed.send(1).await;
+                give.send(feed).await.unwrap();
+                Err::<(), _>(Oops("cut short"))
+            }));
+            done()
+        });
+        assert_eq!(outcome.await.names(), ["cut short"]);
+        let (mut kept, feed) = (kept.unwrap(), take.recv().await.unwrap());
+        assert_eq!(kept.next().await.unwrap().unwrap(), 1);
+        assert!(kept.next().await.unwrap().unwrap_err().is_failed());
+        feed.send(2).await;
+        assert!(kept.next().await.is_none());
+    });
+}
+
+#[test]
+fn who_still_has_the_feed_when_its_child_has_ended_does_not_wait_for_a_reader() {
+    sim(SEEDS, || async {
+        let outcome = group(async |g| {
+            let (around, (give, take)) = (g.clone(), async_channel::bounded(1));
+            let mut items = g.spawn_stream(1, async move |feed| {
+                let other = around.spawn(async move {
+                    for n in 0..3 {
+                        sleep(secs(1)).await;
+                        feed.send(n).await;
+                    }
+                    ok("sent")
+                });
+                give.send(other).await.unwrap();
+                done()
+            });
+            assert!(items.next().await.is_none());
+            assert_eq!(take.recv().await.unwrap().await.unwrap(), "sent");
+            done()
+        });
+        outcome.await.unwrap();
+    });
 }

@@ -3,11 +3,14 @@
 use std::future::pending;
 
 use headcount::{
-    GroupError, Restart, Restarts, cancelled, group, is_shutting_down, shield, time::sleep,
+    GroupError, Restart, Restarts, TaskGroup, cancelled, defer, group, is_shutting_down, shield,
+    time::sleep,
 };
 
 use super::restarts::Runs;
-use crate::support::{Flag, Ledger, Oops, SEEDS, done, millis, secs, sim};
+use crate::support::{
+    Flag, Ledger, Named, Oops, PanicOnDrop, SEEDS, catch, done, message, millis, secs, sim,
+};
 
 #[test]
 fn a_shutdown_lets_children_end_and_restarts_none() {
@@ -218,5 +221,75 @@ fn children_begin_though_their_group_is_being_shut_down_already() {
         });
         outcome.await.unwrap();
         ledger.expect(&[(0, "start")]);
+    });
+}
+
+/// It was not restarted, so its failure is returned, however the others ended.
+#[test]
+fn the_failure_that_would_restart_all_is_returned_if_the_group_ends_before() {
+    sim(SEEDS, || async {
+        for by_shutdown in [false, true] {
+            let outcome = group(async |g| {
+                let kept = Restart::permanent()
+                    .one_for_all()
+                    .child("fails", || async {
+                        sleep(secs(1)).await;
+                        Err::<(), _>(Oops("once"))
+                    })
+                    .child("releases", || async {
+                        let _guard = defer((), async |()| sleep(secs(5)).await);
+                        pending::<()>().await;
+                    });
+                g.spawn(async move {
+                    let error = kept.run().await.unwrap_err();
+                    let failures = error.failures();
+                    assert_eq!(failures.len(), 1);
+                    assert_eq!(failures[0].name(), Some("fails"));
+                    Err::<(), _>(Oops("returned"))
+                });
+                sleep(secs(2)).await;
+                match by_shutdown {
+                    true => g.shutdown(secs(1)),
+                    false => g.cancel(),
+                }
+                done()
+            });
+            assert_eq!(outcome.await.names(), ["returned"]);
+        }
+    });
+}
+
+#[test]
+fn code_that_is_cancelled_already_gets_no_answer_from_temporary_children_that_never_begin() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let outcome = group(async |g: TaskGroup<'static, Oops>| {
+            g.cancel();
+            let kept = Restart::temporary().child("never", || async { Err::<(), _>(Oops("ran")) });
+            drop(kept.run().await);
+            ledger.note("went on");
+            done()
+        });
+        assert!(outcome.await.unwrap_err().is_cancelled());
+        ledger.expect(&[]);
+    });
+}
+
+#[test]
+fn the_last_error_is_returned_beside_a_factory_that_panics_when_dropped() {
+    sim(SEEDS, || async {
+        let outcome = group(async |_| {
+            let owned = PanicOnDrop("factory");
+            let kept = Restart::transient()
+                .intensity(0, secs(1))
+                .child("fails", move || {
+                    let _ = &owned;
+                    async { Err::<(), _>(Oops("last")) }
+                });
+            let payload = catch(kept.run()).await.map(drop).unwrap_err();
+            assert_eq!(message(&*payload), "factory");
+            done()
+        });
+        outcome.await.unwrap();
     });
 }

@@ -23,8 +23,7 @@ use std::{
 use super::worker::Worker;
 use crate::{
     group::TaskGroup,
-    hidden,
-    kernel::{atomic::Lock, info::Info, ledger::Ask},
+    kernel::{atomic::Lock, info::Info, inherited::suppress, ledger::Ask},
     panics,
 };
 
@@ -255,7 +254,7 @@ where
         reader.into_iter().for_each(panics::wake);
         // Caught, since there may be an item in hand, whose destructor may panic too.
         if let Err(payload) = panics::catch(|| self.make(call)) {
-            hidden::suppress(payload);
+            suppress(payload);
         }
         drop(late);
         next

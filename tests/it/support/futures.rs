@@ -116,6 +116,7 @@ impl<F: Future> Future for CountPolls<F> {
 }
 
 /// A value whose destructor panics with its text.
+#[derive(Debug)]
 pub struct PanicOnDrop(pub &'static str);
 
 impl Drop for PanicOnDrop {

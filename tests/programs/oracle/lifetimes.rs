@@ -17,6 +17,7 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
     nobody_is_left(story, complaints);
     everything_ends_once(story, complaints);
     everything_is_dropped(story, complaints);
+    an_output_goes_last(story, complaints);
     a_start_waits(story, complaints);
 }
 
@@ -144,6 +145,32 @@ fn everything_is_dropped(story: &Story<'_>, complaints: &mut Complaints) {
                     "{thing:?} came to life {born} times and died {died} times"
                 ));
             }
+        }
+    }
+}
+
+/// What nobody has read of a child goes after everything below it: that may be part of it (rule 21). (That of a
+/// `start` need not be `Send`, and so is never kept.)
+fn an_output_goes_last(story: &Story<'_>, complaints: &mut Complaints) {
+    let children = story.shape.sites.iter();
+    let kept = |kind: Kind| kind.is_child() && kind != Kind::StartedChild;
+    for (&child, _) in children.filter(|(_, site)| kept(site.kind)) {
+        let last = |fits: fn(Thing) -> Event| {
+            let event = fits(Thing::Output(child));
+            let mut events = story.of(child).rev();
+            events.find(|(_, other)| *other == event).map(|(at, _)| at)
+        };
+        // Of a dangerous one there are two: code has had the other.
+        let Some(died) = last(Event::Died).filter(|died| last(Event::Born) < Some(*died)) else {
+            continue;
+        };
+        let read = |event| matches!(event, Event::Joined(..) | Event::Found(..));
+        if story.has_any(child, read) || story.is_gone(child, died) {
+            continue;
+        }
+        if let Some(late) = story.lives_below(child).find(|&late| late > died) {
+            let event = story.entries[late].event;
+            complaints.push(format!("{event:?} after the output of {child} was dropped"));
         }
     }
 }

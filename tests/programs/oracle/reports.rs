@@ -85,12 +85,16 @@ fn is_right(story: &Story<'_>, origin: Origin, by: Id, place: Place) -> bool {
     match origin {
         Origin::Error(_) => {
             if let Some(race) = raced_in(story, by) {
-                let panics = |event| matches!(event, Event::Returned(_, Outcome::Panicked(_)));
-                let around = || story.climbs(race);
+                let returns = |event| match event {
+                    Event::Returned(_, outcome) => !matches!(outcome, Outcome::Panicked(_)),
+                    _ => false,
+                };
                 return match place {
                     Place::Failures(id) => id == race,
-                    Place::Cleanups(id) => story.has_any(race, panics) && around().contains(&id),
-                    place => place == Place::Suppressed && story.has_any(race, panics),
+                    // It could not return them.
+                    _ if story.has_any(race, returns) => false,
+                    Place::Cleanups(id) => story.climbs(race).contains(&id),
+                    place => place == Place::Suppressed,
                 };
             }
             let Some(group) = story.shape.group_of(by) else {
@@ -160,8 +164,14 @@ fn may_be_lost(story: &Story<'_>, origin: Origin, by: Id) -> bool {
     match origin {
         Origin::Error(_) => {
             if let Some(race) = raced_in(story, by) {
-                let fails = |event| matches!(event, Event::Returned(_, Outcome::Failed(..)));
-                return !story.has_any(race, fails);
+                let entrants = story.shape.sites.iter();
+                let mut entrants = entrants.filter(|(_, site)| site.parent == Some(race));
+                let failed = |event| matches!(event, Event::Ready(_, Ending::Error(_)));
+                return match story.returned(race).map(|at| story.entries[at].event) {
+                    Some(Event::Returned(_, outcome)) => outcome == Outcome::Value,
+                    // It was still open.
+                    _ => !entrants.all(|(&id, _)| story.has_any(id, failed)),
+                };
             }
             let Some(group) = story.shape.group_of(by) else {
                 return false;

@@ -44,13 +44,15 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
 
 /// The first instant from that one on at which it did not lie aside.
 fn polled_from(story: &Story<'_>, id: Id, at: u64) -> u64 {
-    story.pauses(id).fold(at, |at, (paused, resumed)| {
-        let resumed = resumed.map_or(at, |resumed| story.at(resumed));
-        match story.at(paused) <= at {
-            true => at.max(resumed),
-            false => at,
-        }
-    })
+    let mut at = at;
+    // One may begin in the poll with which another ends.
+    while let Some(later) = story.pauses(id).find_map(|(paused, resumed)| {
+        let (paused, resumed) = (story.at(paused), story.at(resumed?));
+        (paused <= at && at < resumed).then_some(resumed)
+    }) {
+        at = later;
+    }
+    at
 }
 
 /// When the last thing at or below it happened.
