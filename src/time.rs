@@ -158,7 +158,8 @@ impl Sub<Instant> for Instant {
 ///
 /// # Cancel safety
 ///
-/// Dropping it does nothing but stop waiting.
+/// Dropping it does nothing but stop waiting; another one counts from its own first poll, and is pending at
+/// least once. So beside something else in a loop, make it once, before the loop, and poll `&mut` of it.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -186,7 +187,9 @@ pub async fn sleep(dur: Duration) {
 ///
 /// # Cancel safety
 ///
-/// Dropping it does nothing but stop waiting.
+/// Dropping it does nothing but stop waiting; another one is pending at least once. So beside something
+/// else in a loop, make it once, before the loop, and poll `&mut` of it: else it never ends where the other
+/// is always ready.
 ///
 /// ```
 /// # #[cfg(feature = "testing")] {
@@ -302,7 +305,7 @@ pub struct Interval {
     missed: MissedTicks,
     // Armed at the first poll: only then the runtime is known.
     next: Option<(Timer, Instant)>,
-    // Whether the tick that is waited for was pending already.
+    // Whether the tick that is waited for was pending already, be it in a call that was dropped.
     pended: bool,
 }
 
@@ -333,7 +336,9 @@ impl Interval {
         self
     }
 
-    /// Waits for the next tick and returns when it was due. Always a checkpoint.
+    /// Waits for the next tick and returns when it was due.
+    ///
+    /// Every tick is a checkpoint: it has been waited for at least once before it comes.
     ///
     /// # Panics
     ///
@@ -341,7 +346,9 @@ impl Interval {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped before it is ready, no tick is lost.
+    /// If it is dropped before it is ready, no tick is lost, and the next call takes up its wait: if the tick
+    /// is due by then, that call gives it at once. So beside something that is always ready, in a `select` in
+    /// a loop, each tick has its turn.
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
@@ -357,7 +364,6 @@ impl Interval {
     /// # }
     /// ```
     pub async fn tick(&mut self) -> Instant {
-        self.pended = false;
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
@@ -537,7 +543,6 @@ mod tests {
         Sim::new(0).run(async {
             let start = Instant::now();
             let mut ticks = interval(SECOND);
-            assert!(pends(pin!(ticks.tick())));
             assert_eq!(pendings(ticks.tick()).await, 1);
             assert!(pends(pin!(ticks.tick())));
             assert_eq!(ticks.tick().await, start + SECOND);
@@ -545,6 +550,20 @@ mod tests {
             sleep(SECOND).await;
             assert_eq!(pendings(next(&mut ticks)).await, 1);
             assert_eq!(start.elapsed(), SECOND * 3);
+        });
+    }
+
+    #[test]
+    fn a_tick_is_pending_once_and_not_once_for_each_call() {
+        Sim::new(0).run(async {
+            let start = Instant::now();
+            let mut ticks = interval(SECOND);
+            assert!(pends(pin!(ticks.tick())));
+            assert_eq!(pendings(ticks.tick()).await, 0);
+            sleep(SECOND).await;
+            assert!(pends(pin!(ticks.tick())));
+            assert_eq!(pendings(next(&mut ticks)).await, 0);
+            assert_eq!(start.elapsed(), SECOND);
         });
     }
 

@@ -1,5 +1,8 @@
 //! Ticks under cancellation: intervals as the heartbeat of a child (rules 19 and 29).
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 use headcount::{
     Instant, group,
     time::{MissedTicks, interval, sleep},
@@ -41,6 +44,28 @@ fn a_tick_that_times_out_is_not_lost() {
         }
         let seen: Vec<_> = outcomes.into_iter().flatten().collect();
         assert_eq!(seen, [start + secs(2), start + secs(4)]);
+    });
+}
+
+/// The loop calls for a tick anew in each turn, and each of these calls is dropped as the other one is ready.
+#[test]
+fn ticks_come_beside_something_that_is_always_ready() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let mut ticks = interval(secs(1));
+        while ledger.now() < 3500 {
+            match select(pin!(ticks.tick()), pin!(std::future::ready(()))).await {
+                Either::Left(_) => ledger.note("tick"),
+                // Works on it.
+                Either::Right(_) => sleep(millis(100)).await,
+            }
+        }
+        ledger.expect(&[
+            (100, "tick"),
+            (1000, "tick"),
+            (2000, "tick"),
+            (3000, "tick"),
+        ]);
     });
 }
 
