@@ -1,8 +1,11 @@
 //! Child processes that end with their boundary: `defer` around async-process.
 //!
 //! A process is started as the leader of a process group of its own, and signals go to that group. So
-//! what a shell has started ends with it. The boundary waits for the leader; the others are sent the
-//! signals, and it is the system that reaps them.
+//! what a shell has started ends with it. The boundary waits for the leader, and for the others as long as
+//! the grace lasts; it is the system that reaps them.
+
+#[cfg(unix)]
+mod members;
 
 use std::{ffi::OsStr, io, process::ExitStatus, time::Duration};
 
@@ -22,8 +25,11 @@ pub struct Process(Deferred<Running>);
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// Still to be waited for.
+    /// Has the process itself been waited for?
     reaped: bool,
+    /// Is nobody left who has to be asked or killed? Its process group is empty, or was killed when the
+    /// process itself was gone.
+    over: bool,
 }
 
 /// Starts a process that does not outlive the boundary around. Needs the feature `process`.
@@ -34,10 +40,12 @@ struct Running {
 /// earlier has it killed at once.
 ///
 /// A command made by [`Process::command`] leads a process group of its own, to which the signals go, so
-/// what a shell has started is ended too: it has been sent SIGKILL when the boundary returns. A
-/// descendant that leaves this group is on its own. And a Ctrl-C in the terminal does not reach the
-/// process; [`stop_on_signals`](crate::Options::stop_on_signals) ends it in order. Of another command
-/// the process alone is signalled. (So it is where there is no Unix, and it is killed there, at once.)
+/// what a shell has started is ended too: it is asked, it has the rest of the grace when the shell has ended
+/// before it, and what is left then has been sent SIGKILL when the boundary returns. (Asked once, with the
+/// shell. What that starts afterwards is not asked, but has the grace all the same.) A descendant that leaves
+/// this group is on its own. And a Ctrl-C in the terminal does not reach the process;
+/// [`stop_on_signals`](crate::Options::stop_on_signals) ends it in order. Of another command the process alone
+/// is signalled and waited for. (So it is where there is no Unix, and it is killed there, at once.)
 ///
 /// Two things to know. A process that this one may not signal, since it runs as another user (`EPERM`), cannot be ended: it is
 /// waited for until it ends by itself, however long that takes. And a process in a group of its own that reads the terminal
@@ -72,6 +80,7 @@ pub fn spawn_process(command: &mut Command, grace: Duration) -> io::Result<Proce
     let running = Running {
         child,
         reaped: false,
+        over: false,
     };
     Ok(Process(defer(running, move |running| end(running, grace))))
 }
@@ -87,7 +96,7 @@ impl Process {
         command.into()
     }
 
-    /// Waits for the process to end by itself, and ends what it has left in its process group.
+    /// Waits for the process to end by itself, and then kills, at once, what it has left in its process group.
     ///
     /// An input that nobody has taken is closed by this, else a process that reads it would never end:
     /// take [`stdin`](Process::stdin) before. One that writes into a pipe waits when that is full, and so
@@ -126,67 +135,78 @@ impl Process {
 }
 
 impl Running {
-    async fn wait(&mut self) -> io::Result<ExitStatus> {
+    async fn reap(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.status().await?;
-        if !std::mem::replace(&mut self.reaped, true) {
-            // The number of the group is not given to another while a member lives; if none does,
-            // numbers are given out in a circle, so not again at once.
-            self.signal(Signal::Kill);
+        self.reaped = true;
+        Ok(status)
+    }
+
+    /// Waits for the process itself, and kills what it has left.
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.reap().await?;
+        if !std::mem::replace(&mut self.over, true) {
+            self.signal(Ask::Kill);
         }
         Ok(status)
+    }
+
+    /// Waits for the process itself, and for what it has left.
+    #[cfg(unix)]
+    async fn wait_for_all(&mut self) -> io::Result<()> {
+        const LONGEST: Duration = Duration::from_millis(16);
+
+        self.reap().await?;
+        // The system tells nobody but their parents of their end.
+        let (mut members, mut pause) = (members::Members::default(), Duration::from_millis(1));
+        while members.live(self.child.id()) {
+            crate::time::sleep(pause).await;
+            pause = LONGEST.min(pause * 2);
+        }
+        self.over = true;
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    async fn wait_for_all(&mut self) -> io::Result<()> {
+        self.wait().await.map(drop)
     }
 }
 
 /// The release of a process.
 async fn end(mut running: Running, grace: Duration) -> io::Result<()> {
-    if running.reaped {
+    if running.over {
         return Ok(());
     }
-    running.signal(Signal::Term);
+    running.signal(Ask::ToEnd);
     // Also if a grace around cuts this: the release of a guard inside is not cut before it has run.
     let mut running = defer(running, |mut running: Running| {
         shield(async move {
             if !running.reaped {
-                running.signal(Signal::Kill);
-                running.wait().await?;
+                running.signal(Ask::Kill);
             }
-            io::Result::Ok(())
+            running.wait().await.map(drop)
         })
     });
-    let in_time = timeout(grace, running.wait()).await;
+    let in_time = timeout(grace, running.wait_for_all()).await;
     let released = running.close().await.map_err(io::Error::other);
-    in_time
-        .map_or(Ok(()), |status| status.map(drop))
-        .and(released)
+    in_time.unwrap_or(Ok(())).and(released)
 }
 
+/// What a process is asked.
 #[derive(Clone, Copy)]
-enum Signal {
-    Term,
+enum Ask {
+    ToEnd,
     Kill,
 }
 
 impl Running {
-    /// To the whole group. One that has ended already is no error.
     #[cfg(unix)]
-    fn signal(&mut self, signal: Signal) {
-        use rustix::process::{Pid, Signal as Number, kill_process, kill_process_group};
-
-        let number = match signal {
-            Signal::Term => Number::TERM,
-            Signal::Kill => Number::KILL,
-        };
-        let leader = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(leader) = leader {
-            // A process that leads no group is alone; one that was reaped is nobody's.
-            if kill_process_group(leader, number).is_err() && !self.reaped {
-                _ = kill_process(leader, number);
-            }
-        }
+    fn signal(&mut self, ask: Ask) {
+        members::signal(self.child.id(), self.reaped, ask);
     }
 
     #[cfg(not(unix))]
-    fn signal(&mut self, _: Signal) {
+    fn signal(&mut self, _: Ask) {
         _ = self.child.kill();
     }
 }

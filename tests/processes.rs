@@ -106,8 +106,9 @@ fn a_process_is_asked_before_it_is_killed() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().display().to_string();
     let outcome: Result<(), GroupError<io::Error>> = run(async |_| {
-        let script =
-            format!("trap 'echo asked > {path}; exit 0' TERM; echo ready; sleep 3600 & wait");
+        // It is ready when what it has started is: else that might not be asked.
+        let below = "sh -c 'echo ready; exec sleep 3600'";
+        let script = format!("trap 'echo asked > {path}; exit 0' TERM; {below} & wait");
         let mut process = shell(&script, AMPLE)?;
         assert_eq!(first_line(&mut process).await?, "ready");
         Ok(())
@@ -133,6 +134,49 @@ fn a_process_that_does_not_listen_is_killed_with_all_that_it_started() {
     outcome.unwrap();
     assert!(!exists(ids.0), "not reaped");
     wait_for_death(ids.1);
+}
+
+/// The shell listens and ends at once. What it has started says goodbye when the shell has been reaped.
+#[test]
+fn what_a_shell_has_started_has_the_rest_of_the_grace() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    let outcome: Result<(), GroupError<io::Error>> = run(async |_| {
+        let goodbye =
+            format!("while kill -0 $PPID; do sleep 0.01; done 2>&-; echo goodbye > {path}; exit");
+        let below = format!("trap '{goodbye}' TERM; echo ready; while :; do sleep 0.01; done");
+        let mut command = Process::command("sh");
+        let script = "sh -c \"$0\"; echo the end";
+        command.args(["-c", script, &below]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = spawn_process(&mut command, AMPLE)?;
+        assert_eq!(first_line(&mut process).await?, "ready");
+        Ok(())
+    });
+    outcome.unwrap();
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), "goodbye\n");
+}
+
+/// The shell listens, and what it has started does not. The grace is that of the process, or a shorter one of
+/// the boundary.
+#[test]
+fn what_a_shell_has_started_is_killed_when_the_grace_is_over() {
+    let short = Duration::from_millis(20);
+    for (grace, around) in [(short, None), (AMPLE, Some(short))] {
+        let options = around.map_or(Options::new(), |around| Options::new().grace(around));
+        let mut below = 0;
+        let outcome = options.run(async |_| {
+            let script =
+                "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 3600; done'; echo the end";
+            let mut process = shell(script, grace)?;
+            below = first_line(&mut process).await?.parse().unwrap();
+            assert!(runs(below));
+            Ok::<_, io::Error>(())
+        });
+        let cut = outcome.map_or_else(|error| error.cleanup_failures().len(), |()| 0);
+        assert_eq!(cut, usize::from(around.is_some()));
+        wait_for_death(below);
+    }
 }
 
 /// A shorter grace of the boundary binds: the process is killed, and reaped all the same.
