@@ -69,6 +69,7 @@ struct Running {
 /// # Errors
 ///
 /// If the process cannot be started. In a simulation always: it knows no real processes.
+#[track_caller]
 pub fn spawn_process(command: &mut Command, grace: Duration) -> io::Result<Process> {
     if !context::runtime().hears_signals() {
         return Err(io::Error::new(

@@ -197,6 +197,8 @@ fn the_grace_of_a_boundary_around_cuts_that_of_a_process() {
     let error = outcome.unwrap_err();
     assert_eq!(error.cleanup_failures().len(), 1);
     assert!(!exists(id), "not reaped");
+    let place = error.cleanup_failures()[0].location();
+    assert_eq!(place.file(), file!(), "where it was started");
 }
 
 /// What a shell leaves in its process group when it ends by itself does not stay.
