@@ -44,11 +44,13 @@ impl Node {
         let closed = inside.ledger.close();
         self.raise(ENDED);
         let at_end = inside.at_end.take();
+        // A handle may be kept for long, and is to keep nothing of who has opened.
+        let opener = inside.opener.take();
         // If it was orphaned in the poll that ends it here, nobody settles it: what was kept for
         // that refers to the book, and the book to this node.
         let kept = inside.inherited.take_typed();
         drop(inside);
-        drop(kept);
+        drop((kept, opener));
         closed.into_iter().for_each(Closed::tell);
         at_end.into_iter().for_each(AtEnd::come);
         true

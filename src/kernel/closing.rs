@@ -21,6 +21,8 @@ pub(super) struct Closing {
     pub(super) in_place: bool,
     /// It is not in place, or was not in an earlier poll.
     pub(super) misplaced: bool,
+    /// The body was pending, so the waker of the opener is stored.
+    pub(super) waits: bool,
 }
 
 /// The poll of a boundary whose body is gone. Apart from `poll`, so that a deep nest of bodies
@@ -36,7 +38,11 @@ pub(super) fn poll_closing<T>(
         if how.forbidden {
             guard(node, || *value = None);
         }
-        if !node.try_close_unused() {
+        if node.try_close_unused() {
+            if how.waits {
+                node.forget_opener();
+            }
+        } else {
             let drained = poll_drained(node, cx, || {
                 // What was cancelled from above while somebody lived below has no value, and a
                 // failure comes in its place. Dropped here, since it may hold guards.
@@ -64,8 +70,13 @@ pub(super) fn poll_closing<T>(
         *phase = Phase::Parked;
     }
     match phase {
-        Phase::Parked if how.in_place && parks(node) => Poll::Pending,
         Phase::Parked => {
+            // Whoever puts up its shield now wakes it: it goes on then.
+            node.register(cx.waker());
+            if how.in_place && parks(node) {
+                return Poll::Pending;
+            }
+            node.forget_opener();
             *phase = Phase::Done;
             Poll::Ready(match how.in_place {
                 true => Outcome::Dropped,
@@ -137,7 +148,10 @@ pub(super) fn poll_drained(
                 // A scope whose children nobody polls any more ends without them. Looked at after
                 // the waker was stored under the lock, under which the end was set.
                 return match node.has_ended() {
-                    true => Poll::Ready(()),
+                    true => {
+                        node.forget_opener();
+                        Poll::Ready(())
+                    }
                     false => Poll::Pending,
                 };
             }

@@ -101,6 +101,8 @@ pin_project! {
         inner: Option<F>,
         phase: Phase<F::Output>,
         polled: bool,
+        // Its waker is stored.
+        waits: bool,
         misplaced: bool,
         timer: Option<Timer>,
     }
@@ -112,6 +114,7 @@ impl<F: Future> Body<F> {
             inner: Some(inner),
             phase: Phase::Built,
             polled: false,
+            waits: false,
             misplaced: false,
             timer: None,
         }
@@ -121,6 +124,9 @@ impl<F: Future> Body<F> {
     pub(super) fn abandon(self: Pin<&mut Self>, node: &Arc<Node>) {
         let mut this = self.project();
         let phase = std::mem::replace(this.phase, Phase::Done);
+        if let Phase::Parked = phase {
+            node.forget_opener();
+        }
         if matches!(phase, Phase::Built | Phase::Parked | Phase::Done) {
             return;
         }
@@ -196,15 +202,13 @@ impl<F: Future> Body<F> {
             }
             node.deactivate();
         }
-        self.close(
-            node,
-            Closing {
-                forbidden,
-                in_place,
-                misplaced,
-            },
-            cx,
-        )
+        let how = Closing {
+            forbidden,
+            in_place,
+            misplaced,
+            waits: self.waits,
+        };
+        self.close(node, how, cx)
     }
 
     /// What comes of a poll of the body. Ready once the body is gone.
@@ -221,6 +225,7 @@ impl<F: Future> Body<F> {
             Ok(Poll::Pending) => {
                 // All looks at flags come after this; see `register`.
                 node.register(cx.waker());
+                *this.waits = true;
                 if draining {
                     node.orphan_unpolled(cx.waker());
                 }
@@ -287,6 +292,7 @@ impl<F: Future> Body<F> {
             forbidden: false,
             in_place: true,
             misplaced: false,
+            waits: self.waits,
         };
         self.close(node, how, cx)
     }

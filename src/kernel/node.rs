@@ -457,6 +457,12 @@ impl Node {
         drop(old);
     }
 
+    /// The opener needs no waking any more.
+    pub(super) fn forget_opener(&self) {
+        let opener = self.inside.lock().opener.take();
+        drop(opener);
+    }
+
     pub(crate) fn wake_opener(&self) {
         let waker = self.inside.lock().opener.clone();
         if let Some(waker) = waker {

@@ -1,13 +1,14 @@
 //! Cancel scopes: requests, and who absorbs them.
 
-use std::{future::pending, sync::mpsc::channel};
+use std::{future::pending, pin::pin, sync::mpsc::channel, task::Poll};
 
 use headcount::{
     CancelKind, CancelScope, Options, checkpoint, group, is_cancelled, scope, time::sleep, timeout,
 };
 
 use crate::support::{
-    Flag, Gate, Ledger, Oops, PollCount, SEEDS, block_on, done, ok, secs, shielded_sleep, sim,
+    FEW, Flag, Gate, Ledger, Oops, PollCount, Relay, SEEDS, block_on, done, ok, secs,
+    shielded_sleep, sim, yield_now,
 };
 
 /// Case 14.
@@ -368,4 +369,43 @@ fn a_reason_says_in_words_why_by_whom_and_what_was_said() {
     (reason.by, reason.message) = (Some("fetch".into()), Some("too late".into()));
     reason.kind = CancelKind::Explicit;
     assert_eq!(reason.to_string(), "on request (by `fetch`): too late");
+}
+
+/// The handle may be kept for long, and the task that entered ends. So it is if the scope has nothing
+/// below and if it has, and if it is cancelled, by its handle or from outside.
+#[test]
+fn a_scope_kept_past_its_end_keeps_no_waker_of_who_entered_it() {
+    sim(FEW, || async {
+        for (below, cancelled) in [
+            (false, None),
+            (true, None),
+            (false, Some(false)),
+            (true, Some(false)),
+            (false, Some(true)),
+            (true, Some(true)),
+        ] {
+            let relay = Relay::here().await;
+            let (outer, inner) = (CancelScope::new(), CancelScope::new());
+            let mut entered = pin!(outer.enter(inner.enter(async {
+                let _guard = below.then(|| headcount::defer((), async |()| yield_now().await));
+                yield_now().await;
+                match cancelled {
+                    Some(true) => outer.cancel(),
+                    Some(false) => inner.cancel(),
+                    None => {}
+                }
+                yield_now().await;
+            })));
+            let idle = relay.kept();
+            let outcome = loop {
+                match relay.poll(&mut entered) {
+                    Poll::Ready(outcome) => break outcome,
+                    Poll::Pending => yield_now().await,
+                }
+            };
+            let cut = outcome.map_or(Some(true), |inner| inner.map_or(Some(false), |()| None));
+            assert_eq!(cut, cancelled);
+            assert_eq!(relay.kept(), idle, "{below}, {cancelled:?}");
+        }
+    });
 }

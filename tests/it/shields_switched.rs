@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use headcount::{
     CancelKind, CancelScope, checkpoint, group, is_cancelled, shield, time::sleep, timeout,
 };
@@ -313,6 +314,48 @@ fn a_shield_put_up_while_a_scope_drains_lets_the_code_around_go_on() {
             (1000, "guard releasing"),
             (3000, "guard released"),
             (3000, "goes on"),
+        ]);
+    });
+}
+
+/// Rule 22: what is in a scope has been taken, and the code around lives on only for a shield beside it. Then
+/// the scope gets one too: it is woken, though it has ended.
+#[test]
+fn a_shield_put_up_over_a_scope_that_waits_for_the_end_around_wakes_it() {
+    sim(SEEDS, || async {
+        let ledger = Ledger::open();
+        let (outer, inner) = (CancelScope::new(), CancelScope::new());
+        let outcome = group(async |g| {
+            let (canceller, switch) = (outer.clone(), inner.clone());
+            g.spawn(async move {
+                sleep(secs(1)).await;
+                canceller.cancel();
+                sleep(secs(1)).await;
+                switch.shield(true);
+            });
+            let entered = outer.enter(async {
+                let inside = async {
+                    let _guard = ledger.deferred("guard", secs(0));
+                    pending::<()>().await;
+                };
+                let cut = inner.enter(inside).map(|cut| assert!(cut.is_err()));
+                let both = FuturesUnordered::from_iter([
+                    cut.inspect(|()| ledger.note("goes on")).boxed(),
+                    shield(sleep(secs(3))).boxed(),
+                ]);
+                both.collect::<Vec<_>>().await;
+                ledger.note("together");
+                checkpoint().await;
+                ledger.note("never");
+            });
+            ok(entered.await.is_err())
+        });
+        assert!(outcome.await.unwrap());
+        ledger.expect(&[
+            (1000, "guard releasing"),
+            (1000, "guard released"),
+            (2000, "goes on"),
+            (3000, "together"),
         ]);
     });
 }

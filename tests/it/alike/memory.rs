@@ -2,6 +2,7 @@
 
 use std::{
     future::{pending, poll_fn},
+    pin::pin,
     sync::{Arc, Mutex},
     task::{Poll, Waker},
 };
@@ -9,7 +10,9 @@ use std::{
 use headcount::{JoinHandle, time::sleep};
 
 use super::open;
-use crate::support::{Census, Gate, Ledger, Oops, SEEDS, done, ok, secs, sim};
+use crate::support::{
+    Census, FEW, Gate, Ledger, Oops, Relay, SEEDS, done, ok, secs, sim, yield_now,
+};
 
 /// Rule 7, case 36 in small.
 #[test]
@@ -154,6 +157,37 @@ fn a_waker_kept_past_the_end_keeps_nothing_alive_and_wakes_nothing() {
         wakers.iter().for_each(Waker::wake_by_ref);
         sleep(secs(1)).await;
         wakers.into_iter().for_each(Waker::wake);
+    });
+}
+
+/// The handle may be kept for long, and the task that opened ends.
+#[test]
+fn a_handle_kept_past_the_end_keeps_no_waker_of_the_opener() {
+    sim(FEW, || async {
+        for cancelled in [false, true] {
+            let relay = Relay::here().await;
+            let handles = Mutex::new(None);
+            let mut opening = pin!(open(async |g| {
+                *handles.lock().unwrap() = Some(g.clone());
+                let child = g.spawn(yield_now());
+                yield_now().await;
+                if cancelled {
+                    g.cancel();
+                }
+                yield_now().await;
+                ok(child)
+            }));
+            let idle = relay.kept();
+            let child = loop {
+                match relay.poll(&mut opening) {
+                    Poll::Ready(outcome) => break outcome,
+                    Poll::Pending => yield_now().await,
+                }
+            };
+            assert_eq!(child.is_err(), cancelled);
+            assert!(handles.lock().unwrap().is_some());
+            assert_eq!(relay.kept(), idle);
+        }
     });
 }
 
