@@ -1,11 +1,19 @@
 //! What a group returns: its failures.
 
-use std::{error::Error, fmt, io, panic::Location};
+use std::{
+    error::Error,
+    fmt, io,
+    panic::{Location, resume_unwind},
+};
+
+use futures_util::future::Either;
 
 use super::{CleanupFailure, describe, write_who};
 use crate::{
     cancel::{CancelKind, CancelReason},
+    hidden,
     kernel::info::Info,
+    panics,
 };
 
 /// One failure of a group: the error of a child or of the body, and whose it is.
@@ -106,8 +114,22 @@ impl<E> GroupError<E> {
     }
 
     /// The primary error, owned; the others are dropped.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a destructor of the others, when all are gone.
     pub fn into_first(self) -> Option<E> {
-        let first = self.failures.into_iter().next();
+        let mut failures = self.failures.into_iter();
+        let first = failures.next();
+        let others = failures.map(Either::Left);
+        let others = others.chain(self.cleanup.into_iter().map(Either::Right));
+        if let Err(payload) = panics::catch(|| hidden::drop_each(others)) {
+            // Not while this one unwinds: if that panicked too, the process would abort.
+            if let Err(again) = panics::catch(|| drop(first)) {
+                hidden::suppress(again);
+            }
+            resume_unwind(payload);
+        }
         first.map(|failure| failure.error)
     }
 

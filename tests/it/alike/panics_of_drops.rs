@@ -1,15 +1,16 @@
 //! Panics of destructors: of futures, of outputs, of payloads.
 
 use std::{
+    fmt,
     future::pending,
     panic::{AssertUnwindSafe, catch_unwind, panic_any},
 };
 
-use headcount::time::sleep;
+use headcount::{shield, time::sleep};
 
 use super::open;
 use crate::support::{
-    Census, Ledger, Oops, PanicOnDrop, SEEDS, catch, done, drops_later_panicking, message, ok,
+    Census, FEW, Ledger, Oops, PanicOnDrop, SEEDS, catch, done, drops_later_panicking, message, ok,
     secs, sim,
 };
 
@@ -251,4 +252,51 @@ fn the_destructor_of_a_dropped_body_value_may_panic() {
         assert_eq!(message(&*payload), "value");
         ledger.expect(&[(1000, "a failed"), (1000, "sibling cut")]);
     });
+}
+
+/// An error whose destructor may panic.
+struct Touchy(Option<PanicOnDrop>);
+
+impl fmt::Debug for Touchy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.as_ref().map(|panics| panics.0))
+            .finish()
+    }
+}
+
+/// Rule 14: of the errors that nobody wants all are dropped, and the first panic of that goes on. Then the one
+/// that was wanted is dropped too.
+#[test]
+fn the_destructors_of_the_errors_beside_the_first_may_panic() {
+    let (none, second, third) = (None, Some("second"), Some("third"));
+    for (others, expected) in [
+        ([none, none], None),
+        ([none, third], third),
+        ([second, third], second),
+    ] {
+        sim(FEW, move || async move {
+            let outcome = open(async |g| {
+                for (n, text) in [Some("first"), others[0], others[1]]
+                    .into_iter()
+                    .enumerate()
+                {
+                    g.spawn(async move {
+                        shield(sleep(secs(n as u64))).await;
+                        Err::<(), _>(Touchy(text.map(PanicOnDrop)))
+                    });
+                }
+                Ok(())
+            });
+            let error = outcome.await.unwrap_err();
+            assert_eq!(error.failures().len(), 3);
+            match catch_unwind(AssertUnwindSafe(|| error.into_first())) {
+                Ok(first) => {
+                    assert_eq!(expected, None);
+                    std::mem::forget(first.unwrap());
+                }
+                Err(payload) => assert_eq!(Some(message(&*payload)), expected),
+            }
+        });
+    }
 }
