@@ -340,7 +340,8 @@ pub(crate) fn misplaced() -> ! {
     panic!(
         "a future with a deadline or cancel scope was kept, and polled outside of the boundary in \
          which it was first polled or after that had given it up: await it where it was started, \
-         or start it anew"
+         or start it anew; or a shield was put up around it after a cancellation from outside had \
+         reached it: put it up before"
     )
 }
 

@@ -26,6 +26,8 @@ pub(crate) fn pass_on<E: fmt::Debug>(error: GroupError<E>) {
 
 /// The hidden group of `what` was cancelled from above, or polled out of place.
 pub(crate) async fn without_value<E: fmt::Debug, T>(what: &str, error: GroupError<E>) -> T {
+    // A request from above leaves no reason here.
+    let out_of_place = error.reason().is_some();
     pass_on(error);
     if context::blocks_while_cancelled() {
         panics::interrupt();
@@ -34,10 +36,18 @@ pub(crate) async fn without_value<E: fmt::Debug, T>(what: &str, error: GroupErro
         // Dropped here by the one who cancelled.
         return pending().await;
     }
-    panic!(
-        "`{what}` was polled outside of the boundary in which it was first polled: await it where it \
-         was started, or start it anew"
-    )
+    let advice = match out_of_place {
+        true => {
+            "was polled outside of the boundary in which it was first polled: await it where it was \
+             started, or start it anew"
+        }
+        false => {
+            "was cancelled from outside, and what awaits it was not: put up a shield before a cancellation \
+             can come, not after it; or if there is none, this was polled outside of the boundary in which \
+             it was first polled: await it where it was started"
+        }
+    };
+    panic!("`{what}` {advice}")
 }
 
 /// Drops what is the user's, one after the other. The first panic goes on when all are gone, unless the thread

@@ -4,11 +4,13 @@ use std::future::pending;
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use headcount::{
-    CancelKind, CancelScope, checkpoint, group, is_cancelled, shield, time::sleep, timeout,
+    CancelKind, CancelScope, checkpoint, gather_settled, group, is_cancelled, shield, time::sleep,
+    timeout,
 };
 
 use crate::support::{
-    FEW, Layer, Ledger, Oops, SEEDS, done, nested, nestings, ok, secs, sim, yield_now,
+    FEW, Layer, Ledger, Oops, SEEDS, catch, done, message, nested, nestings, ok, secs, sim,
+    yield_now,
 };
 
 /// Rule 22: switched on before entry.
@@ -357,5 +359,37 @@ fn a_shield_put_up_over_a_scope_that_waits_for_the_end_around_wakes_it() {
             (2000, "goes on"),
             (3000, "together"),
         ]);
+    });
+}
+
+/// Rule 32: the hidden group of what has no error to return was cancelled when the shield came.
+#[test]
+fn a_shield_put_up_too_late_gives_advice() {
+    sim(SEEDS, || async {
+        let outcome = catch(group(async |g| {
+            let (outer, inner) = (CancelScope::new(), CancelScope::new());
+            let (canceller, switch) = (outer.clone(), inner.clone());
+            g.spawn(async move {
+                sleep(secs(1)).await;
+                canceller.cancel();
+                sleep(secs(1)).await;
+                switch.shield(true);
+            });
+            // One of the two cannot be dropped at once.
+            let slow = gather_settled([0, 3600].map(|time| async move {
+                let _guard = headcount::defer((), async |()| sleep(secs(2)).await);
+                sleep(secs(time)).await;
+                ok(())
+            }));
+            _ = outer.enter(inner.enter(slow)).await;
+            done()
+        }));
+        let payload = outcome.await.unwrap_err();
+        let text = message(&*payload);
+        assert!(
+            text.starts_with("`gather_settled` was cancelled from outside"),
+            "{text}"
+        );
+        assert!(text.contains("put up a shield before"), "{text}");
     });
 }
