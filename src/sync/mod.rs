@@ -12,7 +12,7 @@
 //! | [`Queue::put`] | no order among producers; one that has just come may overtake | the item is dropped, and not in the queue |
 //! | [`CapacityLimiter::acquire`] | strictly who came first | loses its place in the line |
 //! | [`Mutex::lock`] | mostly who waits longest, and certainly who has waited for half a millisecond | loses its place in the line |
-//! | [`RwLock`] | writers before readers who came later; of writers and upgradable readers as in a [`Mutex`] | loses its place in the line |
+//! | [`RwLock`] | of writers and upgradable readers as in a [`Mutex`]; the one writer whose turn it is before readers who come later; between other writers and readers no order | loses its place in the line |
 //! | [`Semaphore::acquire`] | mostly who waits longest; one that has just come may overtake | loses its place in the line |
 //! | [`Barrier::wait`] | all, when the last has come | **has counted**: the others go on without it |
 //!
@@ -20,6 +20,12 @@
 //! get a [`Mutex`] that several want, or an [`RwLock`] to write or upgradably, may differ from run to run with one
 //! seed. (The locks of `async_std::sync` are these.) The others take no notice of time. For a section that
 //! replays, take a [`CapacityLimiter`] with a capacity of 1.
+//!
+//! So an [`RwLock`] keeps readers out from when a writer's turn has come until it has let go. While one writes, those who wait
+//! behind it, readers and writers, have no order among them. One thing to know of async-lock 3.5: readers who wait while
+//! somebody writes are not woken by [`RwLockWriteGuard::downgrade_to_upgradable`], though they might go on, nor when
+//! the upgradable guard is dropped: they wait until the next writer, or the one upgraded again, has come and gone, and
+//! for ever if there is none. [`RwLockWriteGuard::downgrade`] wakes them.
 //!
 //! None of them is a checkpoint when it need not wait: see rule 5 of
 //! [how to write a cancel-safe function](crate::cancellation#how-to-write-a-cancel-safe-function).
