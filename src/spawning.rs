@@ -291,7 +291,7 @@ macro_rules! spawning {
             ///
             /// The child runs ahead of its reader by `capacity` items, and then waits; the memory for these is
             /// allocated here, at once. When the stream is dropped the child is cancelled, and the group waits
-            /// for it and its releases. Its failure is that of any child. Other than the streams of
+            /// for it and its releases; a stream that is forgotten leaves it waiting for a reader. Its failure is that of any child. Other than the streams of
             /// [`map_concurrent`](crate::map_concurrent), this one may be polled first under a timeout, and
             /// then elsewhere: the child belongs to the group.
             ///

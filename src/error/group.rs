@@ -12,7 +12,7 @@ use super::{CleanupFailure, describe, write_who};
 use crate::{
     cancel::{CancelKind, CancelReason},
     hidden,
-    kernel::info::Info,
+    kernel::{info::Info, inherited::suppress},
     panics,
 };
 
@@ -126,7 +126,7 @@ impl<E> GroupError<E> {
         if let Err(payload) = panics::catch(|| hidden::drop_each(others)) {
             // Not while this one unwinds: if that panicked too, the process would abort.
             if let Err(again) = panics::catch(|| drop(first)) {
-                hidden::suppress(again);
+                suppress(again);
             }
             resume_unwind(payload);
         }
