@@ -21,6 +21,7 @@ use super::{
     roster::{self, Roster},
     threads,
 };
+use crate::panics;
 
 /// Of as many children as this, one more may live than the peak tells.
 const UNSEEN: usize = 64;
@@ -74,20 +75,26 @@ enum TicketState {
 impl Ticket {
     /// True once the place is granted, or the line was left; else `waker` is told when it is.
     pub(crate) fn is_called_or_park(&self, waker: &Waker) -> bool {
+        // Cloned and dropped outside the lock: both may be anybody's code.
+        let parked = TicketState::Waiting(waker.clone());
         let mut state = self.0.lock();
-        if matches!(*state, TicketState::Granted | TicketState::Settled) {
-            return true;
-        }
-        let old = std::mem::replace(&mut *state, TicketState::Waiting(waker.clone()));
+        let called = matches!(*state, TicketState::Granted | TicketState::Settled);
+        let unused = match called {
+            true => parked,
+            false => std::mem::replace(&mut *state, parked),
+        };
         drop(state);
-        drop(old);
-        false
+        drop(unused);
+        called
     }
 
     /// Uses the place or leaves the line; true if a place had been granted.
     pub(crate) fn settle(&self) -> bool {
         let before = std::mem::replace(&mut *self.0.lock(), TicketState::Settled);
-        matches!(before, TicketState::Granted)
+        let granted = matches!(before, TicketState::Granted);
+        // Its panic must not keep the place from going on.
+        panics::guard("the destructor of a waker", || drop(before));
+        granted
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -124,7 +131,7 @@ impl Granted {
             cell.wake_task();
         }
         if let Some(waker) = self.spawner {
-            crate::panics::wake(waker);
+            panics::wake(waker);
         }
     }
 }
@@ -337,7 +344,7 @@ impl Closed {
             Claim::Spawner(ticket) => ticket.grant().flatten(),
             Claim::Child(_) => None,
         });
-        wakers.for_each(crate::panics::wake);
+        wakers.for_each(panics::wake);
     }
 }
 

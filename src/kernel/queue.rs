@@ -26,6 +26,12 @@ impl<T> Queue<T> {
         self.claims.push_back(claim);
     }
 
+    /// Before all others.
+    #[cfg(not(loom))]
+    pub(crate) fn push_front(&mut self, claim: T) {
+        self.claims.push_front(claim);
+    }
+
     /// Whose turn it is, dead or not.
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.claims.pop_front()

@@ -1,12 +1,11 @@
 //! `Event`: a flag to wait for.
 //!
-//! Invariant: `sets` goes up, under the lock, whenever the flag goes up, and before the waiters are
-//! told. Who waits compares it with what it was when the wait began. That is what decides, and not
-//! that one was woken: a waiter that is cancelled after it was told passes the word on to another,
-//! which may have come after the flag was taken down again.
+//! Invariant: whoever puts the flag up calls all who wait, under the same lock. Who waits goes on because it
+//! was called, and not because the flag is up: that may have been taken down since.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, task::Waker};
 
+use super::line::{Line, Lines, change, wait};
 use crate::kernel::atomic::Lock;
 
 /// A flag that tasks wait for. Clones share it.
@@ -29,19 +28,20 @@ use crate::kernel::atomic::Lock;
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct Event(Arc<Inner>);
+pub struct Event(Arc<Lock<Flag>>);
 
 #[derive(Default)]
-struct Inner {
-    flag: Lock<Flag>,
-    raised: event_listener::Event,
-}
-
-#[derive(Clone, Copy, Default)]
 struct Flag {
     up: bool,
-    /// How often it went up.
-    sets: u64,
+    waiters: Line,
+}
+
+impl Lines for Flag {
+    fn call(&mut self, told: &mut Vec<Waker>) {
+        if self.up {
+            self.waiters.call(usize::MAX, told);
+        }
+    }
 }
 
 impl Event {
@@ -52,26 +52,18 @@ impl Event {
 
     /// Puts the flag up: everybody who waits goes on, and who comes later does not wait.
     pub fn set(&self) {
-        {
-            let mut flag = self.0.flag.lock();
-            if flag.up {
-                return;
-            }
-            flag.up = true;
-            flag.sets += 1;
-        }
-        self.0.raised.notify(usize::MAX);
+        change(&self.0, |flag| flag.up = true);
     }
 
     /// Takes the flag down: who comes now waits for the next [`set`](Event::set). Those who waited
     /// for the last one go on all the same, even if they have not run since.
     pub fn clear(&self) {
-        self.0.flag.lock().up = false;
+        self.0.lock().up = false;
     }
 
     /// Is the flag up?
     pub fn is_set(&self) -> bool {
-        self.flag().up
+        self.0.lock().up
     }
 
     /// Waits until the flag is up, or has been up for a moment since this was first polled.
@@ -80,22 +72,12 @@ impl Event {
     ///
     /// Nothing can be lost.
     pub async fn wait(&self) {
-        let began = self.flag();
-        if began.up {
-            return;
-        }
-        loop {
-            let raised = self.0.raised.listen();
-            // A `set` that comes after this look finds the listener.
-            if self.flag().sets != began.sets {
-                return;
-            }
-            raised.await;
-        }
-    }
-
-    fn flag(&self) -> Flag {
-        *self.0.flag.lock()
+        wait(
+            &self.0,
+            |flag| &mut flag.waiters,
+            |flag, called| (called || flag.up).then_some(()),
+        )
+        .await;
     }
 }
 

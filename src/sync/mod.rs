@@ -57,6 +57,7 @@
 
 mod event;
 mod limiter;
+mod line;
 mod queue;
 
 pub use async_lock::{

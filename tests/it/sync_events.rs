@@ -11,7 +11,8 @@ use std::{
 use headcount::{group, run, sync::Event, time::sleep, timeout};
 
 use crate::support::{
-    Ledger, SEEDS, done, on_workers, poll_once, secs, sim, spin_until, yield_now,
+    BadWaker, Census, FEW, Ledger, LeftTask, SEEDS, catch, done, on_these_workers, on_workers,
+    poll_once, secs, sim, spin_until, yield_now,
 };
 
 #[test]
@@ -159,5 +160,59 @@ fn a_foreign_thread_may_set_and_clear() {
             }
         });
         thread.join().unwrap();
+    });
+}
+
+/// Wakers of foreign executors, each of which panics once, in the middle of a line.
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_from_going_on() {
+    for bad in [BadWaker::Cloned, BadWaker::Called, BadWaker::Dropped] {
+        let bad = Arc::new(bad);
+        sim(FEW, move || {
+            let bad = bad.clone();
+            async move {
+                let event = Event::new();
+                let outcome = group(async |g| {
+                    let wait = || {
+                        let event = event.clone();
+                        g.spawn(async move { event.wait().await })
+                    };
+                    wait();
+                    sleep(secs(1)).await;
+                    let mut dropped = Box::pin(event.wait());
+                    let mut kept = Box::pin(event.wait());
+                    for waits in [&mut dropped, &mut kept] {
+                        let _ = catch(async { bad.poll(waits).is_pending() }).await;
+                    }
+                    wait();
+                    sleep(secs(1)).await;
+                    drop(dropped);
+                    event.set();
+                    event.clear();
+                    drop(kept);
+                    done()
+                });
+                outcome.await.unwrap();
+            }
+        });
+    }
+}
+
+/// The waker of a task that its executor has left destroys that task, which leaves the line.
+#[test]
+fn a_set_may_destroy_the_task_that_it_wakes() {
+    let name = "sync_events::a_set_may_destroy_the_task_that_it_wakes";
+    on_these_workers(&[1], name, || {
+        let (census, event) = (Census::default(), Event::new());
+        for _ in 0..3 {
+            let (event, owned) = (event.clone(), census.tracked());
+            LeftTask::leave(async move {
+                event.wait().await;
+                drop(owned);
+            });
+        }
+        assert_eq!(census.living(), 3);
+        event.set();
+        assert_eq!(census.living(), 0);
     });
 }

@@ -7,6 +7,7 @@ mod ledger;
 mod logged;
 mod real;
 mod tracked;
+mod wakers;
 mod workers;
 
 pub use fail::{Named, Oops, done, message, ok};
@@ -19,6 +20,7 @@ pub use ledger::Ledger;
 pub use logged::{PANICS, logged};
 pub use real::{Flag, block_on, spin_until};
 pub use tracked::{Census, Tracked};
+pub use wakers::{BadWaker, LeftTask};
 pub use workers::{on_these_workers, on_workers};
 
 use std::{
