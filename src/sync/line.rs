@@ -24,6 +24,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Line {
     tickets: Queue<Arc<Ticket>>,
+    /// Who stands here, or was called and has not looked since.
+    waiting: usize,
     called: usize,
 }
 
@@ -47,7 +49,12 @@ impl Line {
         }
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     fn stand(&mut self, first: bool) -> Arc<Ticket> {
+        self.waiting += 1;
         let ticket = Arc::<Ticket>::default();
         match first {
             true => self.tickets.push_front(ticket.clone()),
@@ -58,6 +65,7 @@ impl Line {
 
     /// One of them waits no more. Gives what is to be dropped outside the lock.
     fn leave(&mut self, called: bool) -> VecDeque<Arc<Ticket>> {
+        self.waiting -= 1;
         match called {
             true => {
                 self.called -= 1;

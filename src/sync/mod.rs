@@ -8,8 +8,8 @@
 //! | | who goes first | dropped while it waits |
 //! |---|---|---|
 //! | [`Event::wait`] | all who wait, at once | nothing is lost |
-//! | [`Queue::get`] | no order among consumers; one that has just come may overtake | nothing is lost |
-//! | [`Queue::put`] | no order among producers; one that has just come may overtake | the item is dropped, and not in the queue |
+//! | [`Queue::get`] | mostly who waits longest; one that has just come may overtake | nothing is lost |
+//! | [`Queue::put`] | mostly who waits longest; one that has just come may overtake | the item is dropped, and not in the queue |
 //! | [`CapacityLimiter::acquire`] | strictly who came first | loses its place in the line |
 //! | [`Mutex::lock`] | mostly who waits longest, and certainly who has waited for half a millisecond | loses its place in the line |
 //! | [`RwLock`] | of writers and upgradable readers as in a [`Mutex`]; the one writer whose turn it is before readers who come later; between other writers and readers no order | loses its place in the line |
@@ -29,6 +29,10 @@
 //!
 //! None of them is a checkpoint when it need not wait: see rule 5 of
 //! [how to write a cancel-safe function](crate::cancellation#how-to-write-a-cancel-safe-function).
+//!
+//! A future of these that is forgotten (`mem::forget`) while it waits stands in line for ever, and whatever
+//! comes to it there is lost to the others: no boundary takes it out, as it does with
+//! [`spawn_when_free`](crate::TaskGroup::spawn_when_free). The item of a forgotten [`Queue::put`] is never done.
 //!
 //! A guard that a cancelled task holds is dropped with it, inside out like all that it owns.
 //!

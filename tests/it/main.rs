@@ -74,6 +74,7 @@ mod sync_events;
 mod sync_limiters;
 mod sync_locks;
 mod sync_queues;
+mod sync_queues_hostile;
 mod sync_queues_shaken;
 mod table;
 mod threads;

@@ -72,6 +72,53 @@ fn an_item_that_is_dropped_undone_goes_to_another_consumer_before_the_rest() {
     });
 }
 
+#[test]
+fn a_consumer_that_waits_gets_what_comes_back_before_what_is_new() {
+    sim(SEEDS, || async {
+        let queue = Queue::unbounded();
+        queue.try_put("old").unwrap();
+        let taken = queue.get().await.unwrap();
+        let outcome = group(async |g| {
+            let waits = queue.clone();
+            let consumer = g.spawn(async move { ok(waits.get().await.unwrap().done()) });
+            sleep(secs(1)).await;
+            drop(taken);
+            queue.try_put("new").unwrap();
+            assert_eq!(consumer.await.unwrap(), "old");
+            done()
+        });
+        outcome.await.unwrap();
+        assert_eq!(queue.drain(), ["new"]);
+    });
+}
+
+/// Also if one that has just come was quicker than the first of them.
+#[test]
+fn consumers_that_wait_are_called_in_the_order_in_which_they_came() {
+    sim(SEEDS, || async {
+        let (ledger, queue) = (Ledger::open(), Queue::<()>::unbounded());
+        let outcome = group(async |g| {
+            for name in ["first", "second", "third"] {
+                let (notes, queue) = (ledger.clone(), queue.clone());
+                g.spawn(async move {
+                    queue.get().await.unwrap().done();
+                    notes.note(name);
+                });
+                sleep(secs(1)).await;
+            }
+            queue.try_put(()).unwrap();
+            queue.try_get().unwrap().done();
+            for _ in 0..3 {
+                sleep(secs(1)).await;
+                queue.try_put(()).unwrap();
+            }
+            done()
+        });
+        outcome.await.unwrap();
+        ledger.expect(&[(4_000, "first"), (5_000, "second"), (6_000, "third")]);
+    });
+}
+
 /// `join` waits for what a cancelled consumer had in hand.
 #[test]
 fn a_cancelled_consumer_neither_loses_its_item_nor_hangs_join() {
@@ -198,6 +245,48 @@ fn a_closed_queue_takes_nothing_and_gives_the_rest() {
             done()
         });
         outcome.await.unwrap();
+    });
+}
+
+/// The item of such a `put` is not in the queue, and will not be. It is not done either.
+#[test]
+fn a_consumer_of_a_closed_queue_does_not_wait_for_a_put_that_does() {
+    sim(SEEDS, || async {
+        let queue = Queue::bounded(1);
+        queue.put(1).await.unwrap();
+        let mut put = Box::pin(queue.put(2));
+        assert!(poll_once(&mut put).await.is_pending());
+        let taken = queue.get().await.unwrap();
+        let mut get = Box::pin(queue.get());
+        assert!(poll_once(&mut get).await.is_pending());
+        queue.close();
+        assert!(poll_once(&mut get).await.is_pending(), "1 may come back");
+        taken.done();
+        assert!(get.await.is_none());
+        let mut join = Box::pin(queue.join());
+        assert!(poll_once(&mut join).await.is_pending());
+        assert_eq!(queue.unfinished(), 1);
+        assert_eq!(put.await.unwrap_err().into_item(), 2);
+        join.await;
+    });
+}
+
+/// One that was told that there is room, and is dropped, tells the next.
+#[test]
+fn a_put_that_gives_up_leaves_its_turn_to_the_next() {
+    sim(SEEDS, || async {
+        let queue = Queue::bounded(1);
+        queue.put(0).await.unwrap();
+        let mut puts = [1, 2, 3].map(|n| Box::pin(queue.put(n)));
+        for put in &mut puts {
+            assert!(poll_once(put).await.is_pending());
+        }
+        let [first, second, third] = puts;
+        drop(second);
+        assert_eq!(queue.get().await.unwrap().done(), 0);
+        drop(first);
+        third.await.unwrap();
+        assert_eq!((queue.unfinished(), queue.drain()), (1, vec![3]));
     });
 }
 

@@ -1,9 +1,16 @@
 //! Whoever gives up in line, behind others who wait on, leaves nothing there.
 
-use std::{future::pending, mem};
+use std::{
+    future::{Future, pending},
+    mem,
+};
 
 use futures_util::future::poll_immediate;
-use headcount::{Options, sync::CapacityLimiter, testing::Sim};
+use headcount::{
+    Options,
+    sync::{CapacityLimiter, Event, Queue},
+    testing::Sim,
+};
 
 use crate::{live, workers::on_these_workers, yield_now};
 
@@ -72,6 +79,22 @@ fn spawners_that_give_up_in_line_pile_nothing_up() {
     });
 }
 
+/// Between one that waits before all of them, and one that comes after.
+async fn give_up_in_line<F: Future>(wait: impl Fn() -> F) {
+    let mut first = Box::pin(wait());
+    assert!(poll_immediate(&mut first).await.is_none());
+    let mut last = Box::pin(wait());
+    let mut warm = Warm::default();
+    for turn in 0..TURNS {
+        warm.look(turn);
+        let mut next = Box::pin(wait());
+        assert!(poll_immediate(&mut next).await.is_none());
+        last = next;
+    }
+    warm.check();
+    drop(last);
+}
+
 #[test]
 fn who_gives_up_in_the_line_of_a_limiter_piles_nothing_up() {
     let name = "lines::who_gives_up_in_the_line_of_a_limiter_piles_nothing_up";
@@ -79,18 +102,47 @@ fn who_gives_up_in_the_line_of_a_limiter_piles_nothing_up() {
         Sim::new(0).run(async {
             let limiter = CapacityLimiter::new(1);
             let _held = limiter.acquire().await;
-            let mut first = Box::pin(limiter.acquire());
-            assert!(poll_immediate(&mut first).await.is_none());
-            let mut last = Box::pin(limiter.acquire());
-            let mut warm = Warm::default();
-            for turn in 0..TURNS {
-                warm.look(turn);
-                let mut next = Box::pin(limiter.acquire());
-                assert!(poll_immediate(&mut next).await.is_none());
-                last = next;
+            give_up_in_line(|| limiter.acquire()).await;
+        });
+    });
+}
+
+#[test]
+fn who_gives_up_in_the_line_of_an_event_or_a_queue_piles_nothing_up() {
+    let name = "lines::who_gives_up_in_the_line_of_an_event_or_a_queue_piles_nothing_up";
+    on_these_workers(&[1], name, || {
+        Sim::new(0).run(async {
+            let (event, queue) = (Event::new(), Queue::bounded(1));
+            give_up_in_line(|| event.wait()).await;
+            give_up_in_line(|| queue.get()).await;
+            queue.put(0).await.unwrap();
+            give_up_in_line(|| queue.put(1)).await;
+            give_up_in_line(|| queue.join()).await;
+        });
+    });
+}
+
+#[test]
+fn an_unbounded_queue_gives_back_what_many_items_took() {
+    let name = "lines::an_unbounded_queue_gives_back_what_many_items_took";
+    on_these_workers(&[1], name, || {
+        Sim::new(0).run(async {
+            let (before, queue) = (live(), Queue::unbounded());
+            for n in 0..TURNS {
+                queue.try_put(n).unwrap();
             }
-            warm.check();
-            drop(last);
+            let taken: Vec<_> = std::iter::from_fn(|| queue.try_get()).collect();
+            drop(taken);
+            for n in 0..TURNS {
+                queue.try_put(n).unwrap();
+                queue.try_get().unwrap().done();
+            }
+            assert_eq!(queue.len(), TURNS);
+            while let Some(item) = queue.try_get() {
+                item.done();
+            }
+            let grown = live() - before;
+            assert!(grown < 8 * 1024, "{grown} bytes more");
         });
     });
 }

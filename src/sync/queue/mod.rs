@@ -1,30 +1,30 @@
 //! `Queue`: items for consumers that may be cancelled.
 //!
-//! The items stand in a channel; those that came back from a consumer stand in a list before it, in the
-//! order in which they came back.
-//!
 //! Invariants
-//! 1. An item counts in `unfinished` from when its `put` begins until it is done, drained, or its
-//!    `put` gives up. In between it is in the hands of a `put`, in the channel, in `returned`, or in
-//!    one `Taken`.
-//! 2. Whoever adds to `returned` tells one more consumer, whoever brings `unfinished` to zero after
-//!    the close, or closes, tells all, after the change. A consumer looks after it began to listen.
-//!    One that was told and is dropped, or took an item from the channel, passes the word on.
-//! 3. `zeros` counts how often `unfinished` came to zero, so that a `join` sees that even if a
-//!    producer has been quicker than it.
+//! 1. An item is in the hands of a `put` that waits, among those that no consumer has had, in the hands of a
+//!    consumer (one `Taken`), or among those that came back, which are the first to be taken. In the last
+//!    three of these it counts as `inside`. It goes from one to the next under the lock.
+//! 2. A `put` that waits counts as unfinished as long as it has its item. No consumer waits for it: it
+//!    comes in by itself when there is room, or is refused after the close.
+//! 3. As many consumers are called as there are items, as many producers as there is room, and all of them
+//!    once nothing else can come (`line`). A `join` is called by the change after which nothing is
+//!    unfinished, so it does not miss that though a producer be quicker than it.
+//! 4. Items are dropped outside the lock, and each of them though the destructor of another panics.
+
+mod error;
+mod state;
 
 use std::{
-    collections::VecDeque,
     fmt,
     ops::{Deref, DerefMut},
-    pin::pin,
     sync::Arc,
 };
 
-use async_channel::{Receiver, Sender, TrySendError};
-use futures_util::future::{Either, select};
-
+use self::state::State;
+use super::line::{change, wait};
 use crate::kernel::atomic::Lock;
+
+pub use self::error::PutError;
 
 /// A queue between producers and consumers, of which nothing gets lost when a consumer is
 /// cancelled. Clones share it.
@@ -73,65 +73,7 @@ use crate::kernel::atomic::Lock;
 ///
 /// An item that makes its consumer panic comes back too. Under a [`Restart`](crate::Restart) that
 /// is for ever: count the tries in the item.
-pub struct Queue<T>(Arc<Inner<T>>);
-
-struct Inner<T> {
-    sender: Sender<T>,
-    receiver: Receiver<T>,
-    state: Lock<State<T>>,
-    /// Something for consumers beside the channel: an item came back, or nothing ever comes.
-    changed: event_listener::Event,
-    /// `unfinished` has come to zero.
-    finished: event_listener::Event,
-}
-
-struct State<T> {
-    returned: VecDeque<T>,
-    unfinished: usize,
-    zeros: u64,
-}
-
-/// The refusal of a [`put`](Queue::put) or [`try_put`](Queue::try_put), with the item.
-pub struct PutError<T> {
-    item: T,
-    full: bool,
-}
-
-impl<T> PutError<T> {
-    /// Was the queue full?
-    pub fn is_full(&self) -> bool {
-        self.full
-    }
-
-    /// Was the queue closed?
-    pub fn is_closed(&self) -> bool {
-        !self.full
-    }
-
-    /// The item that was to be put.
-    pub fn into_item(self) -> T {
-        self.item
-    }
-}
-
-impl<T> fmt::Debug for PutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PutError")
-            .field("full", &self.full)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for PutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.full {
-            true => "the queue is full: await `put`, or try again later",
-            false => "the queue is closed: it takes no more items",
-        })
-    }
-}
-
-impl<T> std::error::Error for PutError<T> {}
+pub struct Queue<T>(Arc<Lock<State<T>>>);
 
 /// An item of a [`Queue`] in the hands of a consumer. Dropped before it is [`done`](Taken::done), it
 /// goes back to the queue.
@@ -156,26 +98,16 @@ impl<T> Queue<T> {
             "a queue with a capacity of 0 would take no item, ever: use at least 1, or \
              `Queue::unbounded`"
         );
-        Queue::on(async_channel::bounded(capacity))
+        Queue::with_capacity(Some(capacity))
     }
 
     /// A queue without a bound: `put` never waits, and what is put too fast fills the memory.
     pub fn unbounded() -> Self {
-        Queue::on(async_channel::unbounded())
+        Queue::with_capacity(None)
     }
 
-    fn on((sender, receiver): (Sender<T>, Receiver<T>)) -> Self {
-        Queue(Arc::new(Inner {
-            sender,
-            receiver,
-            state: Lock::new(State {
-                returned: VecDeque::new(),
-                unfinished: 0,
-                zeros: 0,
-            }),
-            changed: event_listener::Event::new(),
-            finished: event_listener::Event::new(),
-        }))
+    fn with_capacity(capacity: Option<usize>) -> Self {
+        Queue(Arc::new(Lock::new(State::new(capacity))))
     }
 
     /// Puts an item at the end, and waits for that while the queue is full.
@@ -188,17 +120,18 @@ impl<T> Queue<T> {
     ///
     /// Dropped while it waits, it drops the item, which is then not in the queue and does not count.
     pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
-        let count = Count::begin(&self.0);
-        match self.0.sender.send(item).await {
-            Ok(()) => {
-                count.stays();
-                Ok(())
+        let mut waits = Some(item);
+        let put = move |state: &mut State<T>, _| {
+            let item = waits.take().expect("it has come back, or this is done");
+            match state.put(item) {
+                Err(refused) if refused.is_full() => {
+                    waits = Some(refused.into_item());
+                    None
+                }
+                settled => Some(settled),
             }
-            Err(refused) => Err(PutError {
-                item: refused.into_inner(),
-                full: false,
-            }),
-        }
+        };
+        wait(&self.0, |state| &mut state.putters, put).await
     }
 
     /// Puts an item at the end, unless the queue is full.
@@ -207,22 +140,12 @@ impl<T> Queue<T> {
     ///
     /// [`PutError`] with the item if the queue is full or closed.
     pub fn try_put(&self, item: T) -> Result<(), PutError<T>> {
-        let count = Count::begin(&self.0);
-        match self.0.sender.try_send(item) {
-            Ok(()) => {
-                count.stays();
-                Ok(())
-            }
-            Err(refused) => Err(PutError {
-                full: matches!(refused, TrySendError::Full(_)),
-                item: refused.into_inner(),
-            }),
-        }
+        change(&self.0, |state| state.put(item))
     }
 
     /// Takes the first item, and waits while there is none.
     ///
-    /// `None` once the queue is closed and every item is done. While another consumer has an item in
+    /// `None` once the queue is closed and every item in it is done. While another consumer has an item in
     /// hand it waits, since that one may come back; so do not keep one yourself when you ask for the
     /// last.
     ///
@@ -230,30 +153,18 @@ impl<T> Queue<T> {
     ///
     /// No item is lost: it is in the queue, or in the guard that this returns.
     pub async fn get(&self) -> Option<Taken<T>> {
-        loop {
-            if let Some(taken) = self.try_get() {
-                return Some(taken);
-            }
-            let changed = self.0.changed.listen();
-            if let Some(taken) = self.try_get() {
-                return Some(taken);
-            }
-            if self.is_over() {
-                return None;
-            }
-            match select(pin!(self.0.receiver.recv()), changed).await {
-                Either::Left((Ok(item), _)) => return Some(self.hand_out(item)),
-                // Closed and empty, but something may come back.
-                Either::Left((Err(_), changed)) => changed.await,
-                Either::Right(_) => {}
-            }
-        }
+        let get = |state: &mut State<T>, _| match state.take() {
+            None if state.is_over() => Some(None),
+            None => None,
+            item => Some(item),
+        };
+        let item = wait(&self.0, |state| &mut state.getters, get).await?;
+        Some(self.hand_out(item))
     }
 
     /// Takes the first item, if there is one.
     pub fn try_get(&self) -> Option<Taken<T>> {
-        let returned = self.0.state.lock().returned.pop_front();
-        let item = returned.or_else(|| self.0.receiver.try_recv().ok())?;
+        let item = change(&self.0, State::take)?;
         Some(self.hand_out(item))
     }
 
@@ -271,32 +182,23 @@ impl<T> Queue<T> {
     ///
     /// Nothing can be lost.
     pub async fn join(&self) {
-        let began = {
-            let state = self.0.state.lock();
-            if state.unfinished == 0 {
-                return;
-            }
-            state.zeros
-        };
-        loop {
-            let finished = self.0.finished.listen();
-            if self.0.state.lock().zeros != began {
-                return;
-            }
-            finished.await;
-        }
+        wait(
+            &self.0,
+            |state| &mut state.joiners,
+            |state, called| (called || state.unfinished() == 0).then_some(()),
+        )
+        .await;
     }
 
     /// Takes no more items. Those who wait to put get an error; consumers get what is left, and then
     /// `None`.
     pub fn close(&self) {
-        self.0.sender.close();
-        self.0.changed.notify(usize::MAX);
+        change(&self.0, |state| state.closed = true);
     }
 
     /// Has it been closed?
     pub fn is_closed(&self) -> bool {
-        self.0.sender.is_closed()
+        self.0.lock().closed
     }
 
     /// Takes out all items that nobody has in hand, and counts them as done. On a queue that is not
@@ -311,8 +213,7 @@ impl<T> Queue<T> {
 
     /// How many items wait in the queue.
     pub fn len(&self) -> usize {
-        let returned = self.0.state.lock().returned.len();
-        returned + self.0.receiver.len()
+        self.0.lock().len()
     }
 
     /// Does no item wait in the queue?
@@ -323,35 +224,12 @@ impl<T> Queue<T> {
     /// How many items are not done: those in the queue, in the hands of consumers, and of a
     /// [`put`](Queue::put) that waits.
     pub fn unfinished(&self) -> usize {
-        self.0.state.lock().unfinished
+        self.0.lock().unfinished()
     }
 
     /// How many items it takes; `None` if there is no bound.
     pub fn capacity(&self) -> Option<usize> {
-        self.0.sender.capacity()
-    }
-
-    /// Will there never be an item any more?
-    fn is_over(&self) -> bool {
-        self.is_closed() && self.unfinished() == 0
-    }
-}
-
-impl<T> Inner<T> {
-    /// One item less (invariants 2 and 3).
-    fn finish_one(&self) {
-        {
-            let mut state = self.state.lock();
-            state.unfinished -= 1;
-            if state.unfinished > 0 {
-                return;
-            }
-            state.zeros += 1;
-        }
-        self.finished.notify(usize::MAX);
-        if self.sender.is_closed() {
-            self.changed.notify(usize::MAX);
-        }
+        self.0.lock().capacity
     }
 }
 
@@ -372,33 +250,11 @@ impl<T> fmt::Debug for Queue<T> {
     }
 }
 
-/// The count of an item that is being put; taken back if it is not.
-struct Count<'a, T>(Option<&'a Inner<T>>);
-
-impl<'a, T> Count<'a, T> {
-    fn begin(queue: &'a Inner<T>) -> Self {
-        queue.state.lock().unfinished += 1;
-        Count(Some(queue))
-    }
-
-    fn stays(mut self) {
-        self.0 = None;
-    }
-}
-
-impl<T> Drop for Count<'_, T> {
-    fn drop(&mut self) {
-        if let Some(queue) = self.0 {
-            queue.finish_one();
-        }
-    }
-}
-
 impl<T> Taken<T> {
     /// The item has been dealt with. Gives it away, for who still wants it.
     pub fn done(mut self) -> T {
         let item = self.item.take().expect("taken only by what consumes it");
-        self.queue.0.finish_one();
+        change(&self.queue.0, State::finish_one);
         item
     }
 }
@@ -420,10 +276,7 @@ impl<T> DerefMut for Taken<T> {
 impl<T> Drop for Taken<T> {
     fn drop(&mut self) {
         if let Some(item) = self.item.take() {
-            let queue = &self.queue.0;
-            queue.state.lock().returned.push_back(item);
-            // One more than were told before: each item that came back needs a consumer.
-            queue.changed.notify_additional(1);
+            change(&self.queue.0, |state| state.put_back(item));
         }
     }
 }
