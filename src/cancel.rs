@@ -227,7 +227,8 @@ impl CancelScope {
     /// Put it up before a cancellation comes. What one has reached by then stays cancelled, and the code
     /// that awaits it, which would have been dropped with it, goes on: [`enter`](CancelScope::enter) and
     /// the groups inside return an error without a reason; what has no error for that, as `timeout` or
-    /// `bracket`, stays pending or panics, and so may a handle that was awaited by then.
+    /// `bracket`, stays pending or panics, and so may a handle that was awaited by then, and a group that
+    /// is awaited by its waker alone, as in a `FuturesUnordered`.
     pub fn shield(&self, on: bool) {
         self.node.set_shield(on);
     }

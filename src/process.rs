@@ -163,6 +163,10 @@ impl Running {
             crate::time::sleep(pause).await;
             pause = LONGEST.min(pause * 2);
         }
+        // Those who hand over to one another by forking may not be seen.
+        if members::exist(self.child.id()) {
+            self.signal(Ask::Kill);
+        }
         self.over = true;
         Ok(())
     }

@@ -71,7 +71,8 @@ pub(super) fn poll_closing<T>(
     }
     match phase {
         Phase::Parked => {
-            // Whoever puts up its shield now wakes it: it goes on then.
+            // Whoever puts up its own shield now wakes it: it goes on then. (That of one around does not: this
+            // one has departed.)
             node.register(cx.waker());
             if how.in_place && parks(node) {
                 return Poll::Pending;

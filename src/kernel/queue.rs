@@ -22,6 +22,9 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
+    /// An empty line keeps memory for no more than so many.
+    const KEPT: usize = 64;
+
     pub(crate) fn push(&mut self, claim: T) {
         self.claims.push_back(claim);
     }
@@ -34,7 +37,12 @@ impl<T> Queue<T> {
 
     /// Whose turn it is, dead or not.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        self.claims.pop_front()
+        let claim = self.claims.pop_front();
+        if self.claims.is_empty() && self.claims.capacity() > Self::KEPT {
+            // Once for as many as stood here.
+            self.claims = VecDeque::new();
+        }
+        claim
     }
 
     pub(crate) fn is_empty(&self) -> bool {

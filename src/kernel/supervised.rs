@@ -197,6 +197,14 @@ impl<T, E> Slot<T, E> {
     }
 }
 
+/// The executor may drop a child that has returned, and drains; its handle then has the verdict.
+impl<T, E> Drop for Slot<T, E> {
+    fn drop(&mut self) {
+        let left = self.state.lock().verdict.take();
+        self.dispose(left);
+    }
+}
+
 pin_project! {
     /// A child that has no failures: they are in its slot.
     pub(crate) struct Supervised<F, T, E> {
@@ -255,5 +263,67 @@ where
             }
         });
         Poll::Ready(Ok(Last(slot.clone())))
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::kernel::node::{Kind, Plan};
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a destructor");
+        }
+    }
+
+    fn slot(book: &Arc<Book<()>>) -> Arc<Slot<Bomb, ()>> {
+        Slot::new(Info::new(None, Location::caller()), book.clone())
+    }
+
+    /// Whoever is the last to have it: the child, its handle, or the executor that drops both.
+    #[test]
+    fn a_value_that_cannot_be_dropped_is_a_panic_that_nobody_read() {
+        let book = Book::open(Kind::Group, Location::caller(), Plan::default());
+        for way in 0..4 {
+            let slot = slot(&book);
+            match way {
+                0 => slot.put(Ok(Bomb)),
+                1 => {
+                    slot.leave();
+                    slot.put(Ok(Bomb));
+                    drop(Last(slot.clone()));
+                }
+                2 => {
+                    slot.put(Ok(Bomb));
+                    slot.leave();
+                    drop(Last(slot.clone()));
+                }
+                _ => {
+                    slot.put(Ok(Bomb));
+                    drop(Last(slot.clone()));
+                    slot.leave();
+                }
+            }
+        }
+        let (failures, unread) = book.close();
+        assert_eq!((failures.len(), unread.len()), (0, 4));
+    }
+
+    /// What lives below the child may be part of it.
+    #[test]
+    fn a_value_that_nobody_reads_waits_for_the_end_of_the_child() {
+        let book = Book::open(Kind::Group, Location::caller(), Plan::default());
+        let slot = slot(&book);
+        slot.leave();
+        slot.put(Ok(Bomb));
+        assert!(slot.has_verdict());
+        drop(Last(slot.clone()));
+        assert!(!slot.has_verdict());
+        assert_eq!(book.close().1.len(), 1);
     }
 }

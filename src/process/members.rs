@@ -4,7 +4,8 @@
 //! leader reaped or not. So as long as somebody is there, a signal hits the group that is meant. Once it is empty,
 //! its number is free; but numbers are given out in a circle, so not again at once, and then only for one that makes a
 //! group of its own. Whoever sends a signal therefore has seen the leader or another member a moment ago, and a group
-//! that was found empty is sent nothing any more.
+//! that was found empty is sent nothing any more. Emptiness is what the system says of the number; that a look at all
+//! processes finds nobody but zombies proves nothing, since meanwhile one may have handed over to another.
 
 use rustix::{
     io::Errno,
@@ -31,6 +32,11 @@ pub(super) fn signal(leader: u32, reaped: bool, ask: Ask) {
     }
 }
 
+/// Is somebody in the group, be it a zombie?
+pub(super) fn exist(leader: u32) -> bool {
+    number(leader).is_some_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
+}
+
 /// The members of a group whose leader was reaped.
 #[derive(Default)]
 pub(super) struct Members {
@@ -40,10 +46,9 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Does one of them live? One that may not be signalled does.
+    /// Is one of them seen to live? One that may not be signalled is.
     pub(super) fn live(&mut self, leader: u32) -> bool {
-        number(leader).is_some_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
-            && self.are_no_zombies(leader)
+        exist(leader) && self.are_no_zombies(leader)
     }
 
     /// A zombie can be sent signals until it is reaped. That is for its parent to do, mostly the init of the
@@ -53,8 +58,10 @@ impl Members {
         if !linux::shows_processes() {
             return true;
         }
-        let known = self.witness.filter(|id| linux::lives_in(*id, leader));
-        self.witness = known.or_else(|| linux::all().find(|id| linux::lives_in(*id, leader)));
+        let lives = |id: &u32| linux::lives_in(*id, leader);
+        let look = || linux::all().find(lives);
+        // A second look, for the sake of those that were started during the first.
+        self.witness = self.witness.filter(lives).or_else(look).or_else(look);
         self.witness.is_some()
     }
 

@@ -361,7 +361,9 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
                 ends.leave();
             }
             let Some((index, outcome)) = living.next().await else {
-                ends.list.drain(..).for_each(|(_, end)| discard(end));
+                if !stops {
+                    ends.list.drain(..).for_each(|(_, end)| discard(end));
+                }
                 return !stops;
             };
             if let Some(end) = self.needs_restart(index, outcome) {
@@ -474,8 +476,8 @@ impl<E: fmt::Debug + Send + 'static> Restarts<E> {
     }
 }
 
-/// Ends that lead to a restart of all, if it comes to that. Else the boundary gets them, as failures that nobody
-/// reads.
+/// Ends that lead to a restart of all. If a shutdown comes before that, the boundary gets them, as failures that
+/// nobody reads; also if its grace is over at once.
 struct Ends<'a, E: fmt::Debug + Send + 'static> {
     kept: &'a Restarts<E>,
     supervisor: &'a Supervisor<RestartError<E>>,
@@ -492,7 +494,10 @@ impl<E: fmt::Debug + Send + 'static> Ends<'_, E> {
 
 impl<E: fmt::Debug + Send + 'static> Drop for Ends<'_, E> {
     fn drop(&mut self) {
-        self.leave();
+        if cancel::is_shutting_down() {
+            self.leave();
+        }
+        self.list.drain(..).for_each(|(_, end)| discard(end));
     }
 }
 

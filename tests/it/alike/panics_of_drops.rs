@@ -282,7 +282,7 @@ fn the_destructors_of_the_errors_beside_the_first_may_panic() {
                     .enumerate()
                 {
                     g.spawn(async move {
-                        shield(sleep(secs(n as u64))).await;
+                        shield(sleep(secs(1 + n as u64))).await;
                         Err::<(), _>(Touchy(text.map(PanicOnDrop)))
                     });
                 }

@@ -165,7 +165,8 @@ fn an_output_goes_last(story: &Story<'_>, complaints: &mut Complaints) {
             continue;
         };
         let read = |event| matches!(event, Event::Joined(..) | Event::Found(..));
-        if story.has_any(child, read) || story.is_gone(child, died) {
+        let gone = story.is_gone(child, died) || story.is_aside(child);
+        if story.has_any(child, read) || gone {
             continue;
         }
         if let Some(late) = story.lives_below(child).find(|&late| late > died) {

@@ -42,12 +42,16 @@ fn polled_after(story: &Story<'_>, id: Id, visible: usize, complaints: &mut Comp
             ));
         }
         // What is inside has to be polled to come to its end. Who is not polled is forgotten: so it
-        // is found out, by polls at the instant of the first one that comes afterwards.
+        // is found out, by polls at the instant of the first one that comes afterwards, unless it is laid
+        // aside in between.
         let is_open = |inner: Id| {
             let looked_for = |forgotten: usize| {
                 let since = forgotten.max(visible);
                 let mut polls = polls(dropped_as_one);
-                polls.find(|at| *at > since).map(|at| story.at(at)) == Some(story.at(index))
+                let first = polls.find(|at| *at > since).map(|at| story.at(at));
+                first.is_some_and(|first| {
+                    [first, story.polled_from(dropped_as_one, first)].contains(&story.at(index))
+                })
             };
             let forgotten = story.forgotten(inner).filter(|&at| at < index);
             let mut pauses = story.pauses(inner);

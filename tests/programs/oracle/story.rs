@@ -188,6 +188,18 @@ impl<'a> Story<'a> {
         })
     }
 
+    /// The first instant from that one on at which it did not lie aside.
+    pub fn polled_from(&self, id: Id, mut at: u64) -> u64 {
+        // One may begin in the poll with which another ends.
+        while let Some(later) = self.pauses(id).find_map(|(paused, resumed)| {
+            let (paused, resumed) = (self.at(paused), self.at(resumed?));
+            (paused <= at && at < resumed).then_some(resumed)
+        }) {
+            at = later;
+        }
+        at
+    }
+
     /// Did it lie aside until it was dropped?
     pub fn is_aside(&self, id: Id) -> bool {
         self.pauses(id).any(|(_, resumed)| resumed.is_none())

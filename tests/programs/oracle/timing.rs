@@ -27,7 +27,7 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
             _ => last_below(story, id, returned),
         };
         // What lies aside then does not return before it is polled again.
-        let held_until = held_until.map(|(from, to)| (from, polled_from(story, id, to)));
+        let held_until = held_until.map(|(from, to)| (from, story.polled_from(id, to)));
         let at = story.at(returned);
         if let Some((from, to)) = held_until.filter(|(from, to)| at < *from || at > *to) {
             complaints.push(match from == to {
@@ -40,19 +40,6 @@ pub fn check(story: &Story<'_>, complaints: &mut Complaints) {
     if story.pace == Pace::Virtual {
         as_the_reference_says(story, complaints);
     }
-}
-
-/// The first instant from that one on at which it did not lie aside.
-fn polled_from(story: &Story<'_>, id: Id, at: u64) -> u64 {
-    let mut at = at;
-    // One may begin in the poll with which another ends.
-    while let Some(later) = story.pauses(id).find_map(|(paused, resumed)| {
-        let (paused, resumed) = (story.at(paused), story.at(resumed?));
-        (paused <= at && at < resumed).then_some(resumed)
-    }) {
-        at = later;
-    }
-    at
 }
 
 /// When the last thing at or below it happened.
