@@ -103,7 +103,7 @@ impl<C: Choose> Maker<'_, C> {
 
     /// Anything.
     fn any(&mut self, depth: u32) -> Act {
-        match self.below(22) {
+        match self.below(30) {
             0 if depth > 0 => Act::Race(self.ticks(), self.block(depth - 1)),
             1 if depth > 0 => Act::Forget(self.ticks(), self.block(depth - 1)),
             2 if depth > 0 => Act::Start(Start {
