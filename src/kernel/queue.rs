@@ -22,9 +22,6 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty line keeps memory for no more than so many.
-    const KEPT: usize = 64;
-
     pub(crate) fn push(&mut self, claim: T) {
         self.claims.push_back(claim);
     }
@@ -37,12 +34,15 @@ impl<T> Queue<T> {
 
     /// Whose turn it is, dead or not.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let claim = self.claims.pop_front();
-        if self.claims.is_empty() && self.claims.capacity() > Self::KEPT {
-            // Once for as many as stood here.
+        self.claims.pop_front()
+    }
+
+    /// An empty line gives back the memory of its longest time, if that is more than for `kept` claims.
+    #[cfg(not(loom))]
+    pub(crate) fn shrink(&mut self, kept: usize) {
+        if self.claims.is_empty() && self.claims.capacity() > kept {
             self.claims = VecDeque::new();
         }
-        claim
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -20,6 +20,9 @@ use crate::{
     panics,
 };
 
+/// An empty line keeps memory for so many.
+const KEPT: usize = 64;
+
 /// Tasks that wait for a turn, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Line {
@@ -40,13 +43,14 @@ impl Line {
     pub(super) fn call(&mut self, turns: usize, told: &mut Vec<Waker>) {
         while self.called < turns {
             let Some(ticket) = self.tickets.pop() else {
-                return;
+                break;
             };
             if let Some(waker) = ticket.grant() {
                 self.called += 1;
                 told.extend(waker);
             }
         }
+        self.tickets.shrink(KEPT);
     }
 
     pub(super) fn waiting(&self) -> usize {
